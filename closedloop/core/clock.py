@@ -1,0 +1,51 @@
+"""Where a sample belongs: the integer sample index and its fit to the clock.
+
+Time inside the loop is the sample index; the fitted clock gives its time stamp with the jitter of
+single stamps smoothed out. A stamp that lies more than half a period late means missing samples,
+one that lies more than half a period early a sample that came twice or out of order.
+"""
+
+import math
+
+from closedloop.core.state import Core
+from closedloop.jit import compiled
+
+CLOCK_GAIN = 0.01
+"""Share of a stamp's deviation that the fitted clock follows: jitter falls about 14-fold."""
+
+
+@compiled()
+def advance(core: Core, timestamp: float) -> int:
+    """Place a sample on the index and return how many are missing before it, or -1 to drop it."""
+    timing = core.timing[0]
+    stamp = timestamp + timing["correction_s"]
+    if not math.isfinite(stamp):
+        timing["unordered"] += 1
+        return -1
+    if timing["index"] < 0:
+        timing["index"] = 0
+        timing["time_s"] = stamp
+        return 0
+    expected = timing["time_s"] + timing["period_s"]
+    deviation = stamp - expected
+    if deviation < -0.5 * timing["period_s"]:
+        timing["unordered"] += 1
+        return -1
+    missing = int(min(math.floor(deviation / timing["period_s"] + 0.5), 1e9))
+    timing["time_s"] = stamp if missing > 0 else expected + CLOCK_GAIN * deviation
+    timing["index"] += missing + 1
+    timing["missing"] += missing
+    return missing
+
+
+@compiled()
+def electrode_time(core: Core) -> float:
+    """Return when the newest sample was at the electrode, in s."""
+    timing = core.timing[0]
+    return timing["time_s"] - timing["delay_s"]
+
+
+@compiled()
+def trigger_time(core: Core) -> float:
+    """Return when the trigger of the current plan's next pulse has to leave, in s."""
+    return core.plan[0]["due_s"] - core.timing[0]["latency_s"]

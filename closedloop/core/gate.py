@@ -1,0 +1,123 @@
+"""The safety gate: the only way to a pulse, concrete, compiled, without an off switch.
+
+A plan is approved whole, and each of its pulses again at its due time. Every check has its own
+reason and the form ``if not (value <= limit): refuse``, so that NaN, infinity and a negative SD
+refuse. The gate refuses, it never clips. Delivered is counted before the device acts.
+"""
+
+import numpy as np
+
+from closedloop.core.clock import trigger_time
+from closedloop.core.quality import verdict
+from closedloop.core.reasons import Reason
+from closedloop.core.records import room
+from closedloop.core.state import Core
+from closedloop.jit import compiled
+
+
+@compiled()
+def disarm(core: Core, reason: Reason) -> None:
+    """Disarm and keep why; only a human arms again."""
+    gate = core.gate[0]
+    gate["armed"] = 0
+    gate["disarmed_by"] = reason
+
+
+@compiled()
+def see_time(core: Core, now: float) -> bool:
+    """Take note of the time; a clock that runs backwards or is no number disarms."""
+    timing = core.timing[0]
+    if not (timing["now_s"] <= now and now < np.inf):
+        disarm(core, Reason.CLOCK)
+        return False
+    timing["now_s"] = now
+    return True
+
+
+@compiled()
+def approve_plan(core: Core, now: float) -> Reason:
+    """Return why the pending plan may not be fired as a whole, or NONE."""
+    reason = _ready(core, now)
+    if reason != Reason.NONE:
+        return reason
+    reason = _signal(core)
+    if reason != Reason.NONE:
+        return reason
+    limits = core.limits[0]
+    plan = core.plan[0]
+    if plan["pulses"] > 1 and not core.policy[0]["pulse_interval_s"] >= limits["min_interval_s"]:
+        return Reason.MIN_INTERVAL
+    if not plan["due_s"] - core.gate[0]["last_pulse_s"] >= limits["min_interval_s"]:
+        return Reason.MIN_INTERVAL
+    if not core.gate[0]["pulses"] + plan["pulses"] <= limits["max_pulses"]:
+        return Reason.MAX_PULSES
+    return _recordable(core, now, plan["pulses"])
+
+
+@compiled()
+def approve_pulse(core: Core, now: float) -> Reason:
+    """Return why the plan's next pulse may not leave now, or NONE."""
+    reason = _ready(core, now)
+    if reason != Reason.NONE:
+        return reason
+    # Within a train the EEG shows the pulses; only its first pulse can be judged by it.
+    if core.plan[0]["pulse"] == 0:
+        reason = _signal(core)
+        if reason != Reason.NONE:
+            return reason
+    limits = core.limits[0]
+    reaches_s = now + core.timing[0]["latency_s"]
+    if not reaches_s - core.gate[0]["last_pulse_s"] >= limits["min_interval_s"]:
+        return Reason.MIN_INTERVAL
+    if not core.gate[0]["pulses"] + 1 <= limits["max_pulses"]:
+        return Reason.MAX_PULSES
+    return _recordable(core, now, 1)
+
+
+@compiled()
+def _ready(core: Core, now: float) -> Reason:
+    gate = core.gate[0]
+    if gate["stopped"] != 0:
+        return Reason.STOPPED
+    if gate["armed"] != 1:
+        return Reason.NOT_ARMED
+    if not (core.timing[0]["now_s"] <= now and now < np.inf):
+        return Reason.CLOCK
+    if not now - core.timing[0]["time_s"] <= core.limits[0]["max_data_age_s"]:
+        return Reason.STALE
+    if gate["device_ready"] != 1:
+        return Reason.DEVICE_NOT_READY
+    return Reason.NONE
+
+
+@compiled()
+def _signal(core: Core) -> Reason:
+    reason = verdict(core)
+    if reason != Reason.NONE:
+        return reason
+    plan = core.plan[0]
+    limits = core.limits[0]
+    if not (limits["rhythm_snr_db"] <= plan["snr_db"] and plan["snr_db"] < np.inf):
+        return Reason.NO_RHYTHM
+    if not (0.0 <= plan["sd"] and plan["sd"] <= limits["max_phase_sd"]):
+        return Reason.PHASE_SD
+    return Reason.NONE
+
+
+@compiled()
+def _recordable(core: Core, now: float, pulses: int) -> Reason:
+    # One place more than the pulses need, so that a refusal in between is recorded as well.
+    if not room(core.events) > pulses:
+        return Reason.RECORD_FULL
+    if not now - trigger_time(core) <= core.limits[0]["max_lateness_s"]:
+        return Reason.TOO_LATE
+    return Reason.NONE
+
+
+@compiled()
+def count_pulse(core: Core, now: float) -> None:
+    """Count a pulse as delivered, before its trigger is written."""
+    gate = core.gate[0]
+    gate["pulses"] += 1
+    gate["last_pulse_s"] = now + core.timing[0]["latency_s"]
+

@@ -1,0 +1,174 @@
+"""The pending plan: when the rhythm will cross the target, moved by every sample until committed.
+
+A chance is one predicted crossing of the current condition's target. Where there is no estimate,
+one chance is counted per period of the rhythm and refused with the cause, so that no stretch of
+time is without a record.
+"""
+
+import math
+
+from closedloop.core.clock import electrode_time, trigger_time
+from closedloop.core.gate import approve_plan
+from closedloop.core.policy import current_condition, current_target, preferred, wanted
+from closedloop.core.reasons import Reason
+from closedloop.core.records import EventKind, claim, publish
+from closedloop.core.state import COMMITTED, NO_PLAN, PENDING, Core
+from closedloop.estimators.interface import LEAD_STEP_S, N_LEADS
+from closedloop.jit import compiled
+from closedloop.signal.rhythm import snr_db
+
+
+@compiled()
+def wanted_leads(core: Core, now: float) -> tuple[int, int]:
+    """Return the range of grid leads that the plan needs: from the earliest possible pulse on."""
+    earliest = now - electrode_time(core) + core.timing[0]["latency_s"]
+    if not (earliest >= 0.0 and earliest < (N_LEADS - 1) * LEAD_STEP_S):
+        return 0, 0
+    first = int(earliest / LEAD_STEP_S)
+    last = int((earliest + core.policy[0]["plan_ahead_s"]) / LEAD_STEP_S) + 1
+    return first, min(last, N_LEADS - 1) + 1
+
+
+@compiled()
+def write_event(core: Core, kind: EventKind, reason: int, now: float) -> None:
+    """Record how the current plan's chance ended."""
+    place = claim(core.events)
+    if place < 0:
+        return
+    plan = core.plan[0]
+    event = core.events.records[place]
+    event["number"] = core.events.indices[0]
+    event["kind"] = kind
+    event["reason"] = reason
+    event["sample"] = plan["sample"]
+    event["trial"] = core.policy[0]["trial"]
+    event["condition"] = plan["condition"]
+    event["pulse"] = plan["pulse"]
+    event["pulses"] = plan["pulses"]
+    event["target"] = plan["target"]
+    event["phase"] = plan["target"] if math.isfinite(plan["sd"]) else math.nan
+    event["sd"] = plan["sd"]
+    event["amplitude"] = plan["amplitude"]
+    event["snr_db"] = plan["snr_db"]
+    event["lead_s"] = plan["lead_s"]
+    event["due_s"] = plan["due_s"]
+    event["trigger_s"] = trigger_time(core)
+    event["now_s"] = now
+    publish(core.events)
+
+
+@compiled()
+def refuse(core: Core, reason: int, now: float) -> None:
+    """End the plan with a refusal."""
+    write_event(core, EventKind.REFUSED, reason, now)
+    core.policy[0]["last_chance_s"] = core.plan[0]["due_s"]
+    core.plan[0]["status"] = NO_PLAN
+
+
+@compiled()
+def _set_plan(core: Core, lead_s: float, sd: float, amplitude: float) -> None:
+    plan = core.plan[0]
+    plan["sample"] = core.timing[0]["index"]
+    plan["pulse"] = 0
+    plan["pulses"] = core.policy[0]["pulses"]
+    plan["condition"] = current_condition(core)
+    plan["target"] = current_target(core)
+    plan["due_s"] = electrode_time(core) + lead_s
+    plan["lead_s"] = lead_s
+    plan["sd"] = sd
+    plan["amplitude"] = amplitude
+    plan["snr_db"] = math.nan
+
+
+@compiled()
+def replan(core: Core, now: float, first: int, stop: int) -> None:
+    """Move the plan to where the newest prediction sees the next crossing, or commit it."""
+    plan = core.plan[0]
+    if plan["status"] == COMMITTED:
+        return
+    signal = core.policy[0]["signal"]
+    if stop - first < 2:
+        _count_blind(core, int(Reason.STALE), now)
+        return
+    if not math.isfinite(core.signals.sd[signal, first]):
+        _count_blind(core, core.quality[0]["cause"], now)
+        return
+    lead_s, sd, amplitude = _crossing(core, signal, first, stop)
+    due_s = electrode_time(core) + lead_s
+    if math.isnan(lead_s):
+        if plan["status"] == PENDING and _has_passed(core, signal, first):
+            refuse(core, Reason.TOO_LATE, now)
+        plan["status"] = NO_PLAN
+        return
+    if plan["status"] == NO_PLAN and due_s - core.timing[0]["latency_s"] < now:
+        return
+    _set_plan(core, lead_s, sd, amplitude)
+    plan["status"] = PENDING
+    if trigger_time(core) - now <= core.policy[0]["horizon_s"]:
+        commit(core, now)
+
+
+@compiled()
+def _crossing(core: Core, signal: int, first: int, stop: int) -> tuple[float, float, float]:
+    """Return lead in s, phase SD in rad and amplitude in µV of the next crossing, or NaNs."""
+    target = current_target(core)
+    turn = complex(math.cos(target), -math.sin(target))
+    after_s = core.policy[0]["last_chance_s"] + 0.5 * core.policy[0]["period_s"]
+    horizon_s = first * LEAD_STEP_S + core.policy[0]["plan_ahead_s"] + LEAD_STEP_S
+    for k in range(first, stop - 1):
+        before = core.signals.z[signal, k] * turn
+        beyond = core.signals.z[signal, k + 1] * turn
+        if not (before.imag < 0.0 and beyond.imag >= 0.0):
+            continue
+        ahead = -math.atan2(before.imag, before.real)
+        behind = math.atan2(beyond.imag, beyond.real)
+        if not ahead + behind < math.pi:
+            continue  # it turned backwards, through the opposite phase
+        part = ahead / (ahead + behind)
+        lead_s = (k + part) * LEAD_STEP_S
+        if lead_s > horizon_s or not electrode_time(core) + lead_s > after_s:
+            continue
+        sd = core.signals.sd[signal, k] * (1.0 - part) + core.signals.sd[signal, k + 1] * part
+        amplitude = abs(before) * (1.0 - part) + abs(beyond) * part
+        return lead_s, sd, amplitude
+    return math.nan, math.nan, math.nan
+
+
+@compiled()
+def _has_passed(core: Core, signal: int, first: int) -> bool:
+    """Return whether the phase at the earliest possible pulse is already past the target."""
+    target = current_target(core)
+    now_at = core.signals.z[signal, first] * complex(math.cos(target), -math.sin(target))
+    return now_at.imag >= 0.0 and now_at.real > 0.0
+
+
+@compiled()
+def _count_blind(core: Core, cause: int, now: float) -> None:
+    """Refuse the pending plan, or one chance per period, while there is no estimate."""
+    plan = core.plan[0]
+    policy = core.policy[0]
+    if plan["status"] == PENDING:
+        plan["sd"] = math.nan
+        refuse(core, cause, now)
+        return
+    lead_s = now - electrode_time(core) + core.timing[0]["latency_s"]
+    if electrode_time(core) + lead_s - policy["last_chance_s"] < policy["period_s"]:
+        return
+    _set_plan(core, lead_s, math.nan, math.nan)
+    refuse(core, cause, now)
+
+
+@compiled()
+def commit(core: Core, now: float) -> None:
+    """Decide on the pending plan: refuse it, or fix its due time and wait for it."""
+    plan = core.plan[0]
+    plan["snr_db"] = snr_db(core.rhythm)
+    reason = wanted(core)
+    if reason == Reason.NONE:
+        reason = approve_plan(core, now)
+    if reason == Reason.NONE:
+        reason = preferred(core)
+    if reason != Reason.NONE:
+        refuse(core, reason, now)
+        return
+    plan["status"] = COMMITTED

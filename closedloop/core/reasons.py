@@ -1,0 +1,73 @@
+"""Why a chance was not used: one reason for each refusal, and what each means."""
+
+from enum import IntEnum
+
+
+class Reason(IntEnum):
+    """The reasons, in the order in which they are asked; the first that applies is recorded.
+
+    Names are recorded in lower case; numbers may be added, never reused.
+    """
+
+    NONE = 0
+    # The policy: is a pulse wanted now?
+    PAUSED = 1
+    PROTOCOL_COMPLETE = 2
+    INTERVAL = 3
+    # The safety gate: may it fire?
+    NOT_ARMED = 10
+    STOPPED = 11
+    CLOCK = 12
+    STALE = 13
+    DEVICE_NOT_READY = 14
+    WARM_UP = 20
+    GAP = 21
+    NON_FINITE = 22
+    OUT_OF_RANGE = 23
+    HELD = 24
+    ARTIFACT = 25
+    FLAT = 26
+    NOT_QUIET = 27
+    NO_RHYTHM = 30
+    PHASE_SD = 31
+    MIN_INTERVAL = 40
+    MAX_PULSES = 41
+    RECORD_FULL = 42
+    TOO_LATE = 43
+    # The policy again: is this one of the best chances?
+    RATE = 50
+    # Why the gate was disarmed, beside what asks for it.
+    ESTIMATOR_FAILED = 60
+    WRITE_FAILED = 61
+
+    @property
+    def label(self) -> str:
+        """The name as it is recorded."""
+        return self.name.lower()
+
+
+EXPLANATIONS = {
+    Reason.PAUSED: "the operator has paused",
+    Reason.PROTOCOL_COMPLETE: "every trial of the protocol has been used",
+    Reason.INTERVAL: "the protocol's interval since the last trial has not passed",
+    Reason.NOT_ARMED: "the safety gate was not armed",
+    Reason.STOPPED: "the operator has stopped",
+    Reason.CLOCK: "the clock ran backwards or was no number",
+    Reason.STALE: "the newest sample was too old",
+    Reason.DEVICE_NOT_READY: "the stimulator was not ready",
+    Reason.WARM_UP: "the estimator's window was not yet full",
+    Reason.GAP: "samples were missing",
+    Reason.NON_FINITE: "a sample was no number",
+    Reason.OUT_OF_RANGE: "the amplifier was saturated",
+    Reason.HELD: "the hold after a pulse, and one estimator window after it",
+    Reason.ARTIFACT: "a channel's peak-to-peak value was above the artifact limit",
+    Reason.FLAT: "a channel was flat",
+    Reason.NOT_QUIET: "a signal that must be quiet was not",
+    Reason.NO_RHYTHM: "the sliding SNR was below what noise alone can reach",
+    Reason.PHASE_SD: "the estimator's own phase SD was above the limit",
+    Reason.MIN_INTERVAL: "too close to the last pulse",
+    Reason.MAX_PULSES: "the session's limit of pulses was reached",
+    Reason.RECORD_FULL: "no room to record the pulse",
+    Reason.TOO_LATE: "the moment had passed",
+    Reason.RATE: "not among the best chances that the wanted rate allows",
+}

@@ -1,0 +1,133 @@
+"""The data model: what goes into the core, what comes out, and the rings that carry both.
+
+Every input is one numbered record, in one order; replaying them reaches the same decisions, bit for
+bit. Every chance ends in exactly one event.
+"""
+
+from enum import IntEnum
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from closedloop.core.atomics import load_acquire, store_release
+from closedloop.jit import compiled
+
+
+class InputKind(IntEnum):
+    """What kind of input a record holds."""
+
+    SAMPLE = 1
+    DEADLINE = 2
+    COMMAND = 3
+    WRITTEN = 4
+    CLOCK = 5
+    DEVICE = 6
+
+
+class Command(IntEnum):
+    """What Python may ask of the core; ``value`` is given where one is needed."""
+
+    ARM = 1
+    DISARM = 2
+    STOP = 3
+    PAUSE = 4
+    RESUME = 5
+    CONDITION = 6
+
+
+class EventKind(IntEnum):
+    """How a chance ended."""
+
+    DELIVERED = 1
+    WITHHELD = 2
+    REFUSED = 3
+
+
+INPUT = np.dtype(
+    [
+        ("number", "i8"),  # of the input, from 0
+        ("kind", "i8"),  # InputKind
+        ("code", "i8"),  # row of the sample, Command, result of the write, or device status
+        ("value", "f8"),  # argument of a command, clock correction in s
+        ("timestamp", "f8"),  # of a sample, s
+        ("now", "f8"),  # when the core was told, s
+    ],
+    align=True,
+)
+
+EVENT = np.dtype(
+    [
+        ("number", "i8"),  # of the chance's record, from 0
+        ("kind", "i8"),  # EventKind
+        ("reason", "i8"),  # Reason, NONE unless refused
+        ("sample", "i8"),  # index of the newest sample that decided
+        ("trial", "i8"),
+        ("condition", "i8"),
+        ("pulse", "i8"),  # place in the plan, from 0
+        ("pulses", "i8"),  # of the plan
+        ("target", "f8"),  # rad
+        ("phase", "f8"),  # predicted for due_s, rad
+        ("sd", "f8"),  # of its error, rad
+        ("amplitude", "f8"),  # predicted, µV
+        ("snr_db", "f8"),  # sliding, at the decision
+        ("lead_s", "f8"),  # from the deciding sample, at the electrode, to due_s
+        ("due_s", "f8"),  # when the pulse reaches the tissue
+        ("trigger_s", "f8"),  # when the trigger has to leave
+        ("now_s", "f8"),  # when it was decided
+    ],
+    align=True,
+)
+
+WRITTEN, READ, LOST = range(3)
+"""Places in a ring's ``indices``: records written, records read, records that found no room."""
+
+
+class Ring(NamedTuple):
+    """A ring of records with one writer and one reader.
+
+    Attributes
+    ----------
+    records
+        Array of shape (capacity,) of one of the record types.
+    indices
+        Array of shape (3,), shared: counts of records written, read and lost; they only grow.
+    """
+
+    records: NDArray[np.void]
+    indices: NDArray[np.int64]
+
+
+def make_ring(kind: np.dtype[np.void], capacity: int) -> Ring:
+    """Return an empty ring for a number of records."""
+    return Ring(records=np.zeros(capacity, kind), indices=np.zeros(3, np.int64))
+
+
+@compiled()
+def room(ring: Ring) -> int:
+    """Return how many records still fit."""
+    return ring.records.size - (load_acquire(ring.indices, WRITTEN) - load_acquire(ring.indices, READ))
+
+
+@compiled()
+def claim(ring: Ring) -> int:
+    """Return the place for the next record, or -1, counted as lost, where there is no room."""
+    if room(ring) < 1:
+        store_release(ring.indices, LOST, load_acquire(ring.indices, LOST) + 1)
+        return -1
+    return load_acquire(ring.indices, WRITTEN) % ring.records.size
+
+
+@compiled()
+def publish(ring: Ring) -> None:
+    """Make the record at the claimed place visible to the reader."""
+    store_release(ring.indices, WRITTEN, load_acquire(ring.indices, WRITTEN) + 1)
+
+
+def drain(ring: Ring) -> NDArray[np.void]:
+    """Return a copy of all unread records, in order, and mark them read."""
+    written, read = load_acquire(ring.indices, WRITTEN), load_acquire(ring.indices, READ)
+    places = np.arange(read, written) % ring.records.size
+    records: NDArray[np.void] = ring.records[places]
+    store_release(ring.indices, READ, written)
+    return records

@@ -1,0 +1,76 @@
+"""One sample in: condition it, estimate, and move the plan."""
+
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+
+from closedloop.core.clock import advance, electrode_time
+from closedloop.core.gate import see_time
+from closedloop.core.plan import replan, wanted_leads
+from closedloop.core.policy import relax
+from closedloop.core.quality import take, turn_block, watch_signals
+from closedloop.core.reasons import Reason
+from closedloop.core.state import Core, Steps
+from closedloop.jit import compiled
+from closedloop.signal.rhythm import observe
+
+
+@compiled()
+def on_sample(core: Core, steps: Steps, values: NDArray[np.float64], timestamp: float, now: float) -> None:
+    """Take one sample of every channel.
+
+    Parameters
+    ----------
+    core, steps
+        The state, and the compiled step of each signal's estimator.
+    values
+        Array of shape (n_channels,), µV.
+    timestamp
+        Of the sample, on the clock, in s.
+    now
+        The time on the same clock, in s.
+    """
+    if not see_time(core, now):
+        return
+    missing = advance(core, timestamp)
+    if missing < 0:
+        return
+    timing = core.timing[0]
+    first, stop = wanted_leads(core, now)
+    for _ in range(min(missing, int(timing["longest_s"] / timing["period_s"]) + 1)):
+        _estimate(core, steps, Reason.GAP, first, stop)
+    reason = take(core, values, electrode_time(core))
+    _estimate(core, steps, reason, first, stop)
+    relax(core)
+    replan(core, now, first, stop)
+
+
+@compiled()
+def _estimate(core: Core, steps: Steps, reason: Reason, first: int, stop: int) -> None:
+    """Pass one nominal sample on to signals, rhythm and estimators."""
+    quality = core.quality[0]
+    if reason != Reason.NONE:
+        quality["cause"] = reason
+    _filter_space(core, reason == Reason.HELD or reason == Reason.GAP)
+    if reason != Reason.HELD and reason != Reason.GAP:
+        watch_signals(core)
+    turn_block(core)
+    signals = core.signals
+    n_signals = signals.first_input.size - 1
+    for s in range(n_signals):
+        x = signals.x[signals.first_input[s] : signals.first_input[s + 1]]
+        steps[s](signals.states[s], x, first, stop, signals.z[s], signals.sd[s])
+    observe(core.rhythm, signals.x[signals.first_input[core.policy[0]["signal"]]])
+
+
+@compiled()
+def _filter_space(core: Core, blind: bool) -> None:
+    signals = core.signals
+    for i in range(signals.x.size):
+        x = 0.0
+        for k in range(signals.used.size):
+            weight = signals.weights[i, k]
+            if weight != 0.0:
+                x += weight * signals.clean[k]
+        signals.x[i] = math.nan if blind else x

@@ -1,0 +1,38 @@
+"""The one tree of errors.
+
+::
+
+    ClosedloopError          one clear line: what, value, limit, place
+    ├── ConfigError          a YAML file or an option that cannot be used
+    ├── RecordingError       a recording that cannot be found, read or trusted
+    ├── CalibrationError     a rest recording from which nothing can be designed
+    ├── SessionError         a session folder that cannot be written, read or replayed
+    └── StimulatorError      a device that cannot be used as asked
+
+The command line prints the message of any of them and exits with status 2. Anything else that
+escapes is a defect of the program.
+"""
+
+
+class ClosedloopError(Exception):
+    """A failure that its reader can act on; the message is one line."""
+
+
+class ConfigError(ClosedloopError):
+    """A pipeline, a device profile or an option cannot be used as written."""
+
+
+class RecordingError(ClosedloopError):
+    """A recording cannot be found, read or trusted."""
+
+
+class CalibrationError(ClosedloopError):
+    """A rest recording does not allow the design that was asked for."""
+
+
+class SessionError(ClosedloopError):
+    """A session folder cannot be written, read or replayed."""
+
+
+class StimulatorError(ClosedloopError):
+    """A stimulator or its trigger line cannot be used as asked."""

@@ -1,0 +1,101 @@
+"""``wiener``: the linear predictor of least squared error, learnt on rest.
+
+Ridge regression of the acausal analytic signal, ``lead`` ahead, on the causal window of the past
+(N. Wiener, Extrapolation, Interpolation, and Smoothing of Stationary Time Series, 1949; the ridge
+after Hoerl & Kennard 1970, doi 10.1080/00401706.1970.10488634). The ridge is found by blocked
+cross-validation, and the error's model is fitted to the held-out predictions, so that the SD of
+its error is what new data will show.
+"""
+
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from closedloop.errors import CalibrationError
+from closedloop.estimators.complex_fir import complex_fir, error_model, fir_state, windows
+from closedloop.estimators.interface import LEADS_S, Designed, Rest
+
+INNER_RATE_HZ = 125.0
+N_BLOCKS = 5
+RIDGES = 10.0 ** np.arange(-9.0, 0.5, 0.5)
+"""Candidates, relative to the mean power of a window's values."""
+
+
+class WienerSettings(Protocol):
+    """What YAML sets."""
+
+    @property
+    def window_s(self) -> float:
+        """How much of the past is used, in s."""
+
+
+def design_wiener(rest: Rest, settings: WienerSettings) -> Designed:
+    """Learn the filter for every lead of the grid.
+
+    Raises
+    ------
+    CalibrationError
+        Where the stretch of rest is too short for the window or holds nothing but zeros.
+    """
+    stride = max(1, int(rest.sfreq // INNER_RATE_HZ))
+    n_taps = max(2, round(settings.window_s * rest.sfreq / stride))
+    blocks = _blocks(rest, n_taps, stride)
+    gram = sum(b.T @ b for b, _ in blocks)
+    moments = sum(b.T @ t for b, t in blocks)
+    scale = float(np.trace(gram)) / n_taps
+    if not scale > 0.0:
+        raise CalibrationError("the calibration holds no signal: every sample is zero after conditioning")
+    held_out = [
+        (gram - b.T @ b, moments - b.T @ t) for b, t in blocks
+    ]
+    errors = [
+        sum(np.sum(np.abs(t - b @ _solve(g, m, r * scale)) ** 2) for (b, t), (g, m) in zip(blocks, held_out, strict=True))
+        for r in RIDGES
+    ]
+    ridge = float(RIDGES[int(np.argmin(errors))])
+    predicted = np.concatenate(
+        [b @ _solve(g, m, ridge * scale) for (b, _), (g, m) in zip(blocks, held_out, strict=True)]
+    )
+    truth = np.concatenate([t for _, t in blocks])
+    noise, growth = error_model(predicted, truth)
+    weights = _solve(gram, moments, ridge * scale).T
+    return Designed(
+        step=complex_fir,
+        state=fir_state(weights, stride=stride, noise=noise, growth=growth),
+        window_s=n_taps * stride / rest.sfreq,
+        facts={
+            "taps": n_taps,
+            "stride": stride,
+            "ridge": ridge,
+            "explained": float(1.0 - np.min(errors) / np.sum(np.abs(truth) ** 2)),
+        },
+    )
+
+
+def _solve(
+    gram: NDArray[np.float64], moments: NDArray[np.complex128], ridge: float
+) -> NDArray[np.complex128]:
+    solution: NDArray[np.complex128] = np.linalg.solve(gram + ridge * np.eye(len(gram)), moments)
+    return solution
+
+
+def _blocks(
+    rest: Rest, n_taps: int, stride: int
+) -> list[tuple[NDArray[np.float64], NDArray[np.complex128]]]:
+    """Cut the rest into blocks of windows and targets that share no sample."""
+    view, first = windows(rest.inputs[:, 0], n_taps, stride)
+    targets = rest.targets()[first:]
+    guard = first + int(np.ceil(LEADS_S[-1] * rest.sfreq))
+    length = len(view) // N_BLOCKS
+    if length < 2 * guard:
+        raise CalibrationError(
+            f"calibration of {len(rest.inputs) / rest.sfreq:.1f} s is too short for a window of "
+            f"{n_taps * stride / rest.sfreq:g} s: at least {(2 * N_BLOCKS + 1) * guard / rest.sfreq:.1f} s are needed"
+        )
+    blocks = []
+    for k in range(N_BLOCKS):
+        rows = slice(k * length, (k + 1) * length - guard)
+        known = np.isfinite(targets[rows]).all(axis=1) & np.isfinite(view[rows]).all(axis=1)
+        blocks.append((np.ascontiguousarray(view[rows][known]), targets[rows][known]))
+    return blocks
