@@ -80,18 +80,27 @@ def compiled(signature: Any = None) -> Callable[[Callable[P, R]], Callable[P, R]
     ----------
     signature
         A numba signature for eager compilation; without it the first call compiles.
-
-    Notes
-    -----
-    The cache folder is set for the moment of decoration only, so that other packages' compiled
-    code stays where they keep it.
     """
+    return _decorator(signature)
+
+
+def inner(function: Callable[P, R]) -> Callable[P, R]:
+    """Compile a function that only compiled functions call.
+
+    It gets no wrapper for Python. The core's state is a tuple of some fifty arrays; to unpack that for
+    Python in each of its many small functions took more than half of the time of a first start.
+    """
+    return _decorator(None, no_cpython_wrapper=True, no_cfunc_wrapper=True)(function)
+
+
+def _decorator(signature: Any, **more: bool) -> Callable[[Callable[P, R]], Callable[P, R]]:
+    options = {"cache": True, "nogil": True, "error_model": "numpy", **more}
 
     def decorate(function: Callable[P, R]) -> Callable[P, R]:
+        # Only for the moment of decoration: other packages' compiled code stays where they keep it.
         elsewhere = numba.config.CACHE_DIR
         numba.config.CACHE_DIR = _CACHE_FOLDER
         try:
-            options = {"cache": True, "nogil": True, "error_model": "numpy"}
             decorator = numba.njit(**options) if signature is None else numba.njit(signature, **options)
             result: Callable[P, R] = decorator(function)
             return result

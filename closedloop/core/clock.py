@@ -8,13 +8,13 @@ one that lies more than half a period early a sample that came twice or out of o
 import math
 
 from closedloop.core.state import Core
-from closedloop.jit import compiled
+from closedloop.jit import inner
 
 CLOCK_GAIN = 0.01
 """Share of a stamp's deviation that the fitted clock follows: jitter falls about 14-fold."""
 
 
-@compiled()
+@inner
 def advance(core: Core, timestamp: float) -> int:
     """Place a sample on the index and return how many are missing before it, or -1 to drop it."""
     timing = core.timing[0]
@@ -38,14 +38,14 @@ def advance(core: Core, timestamp: float) -> int:
     return missing
 
 
-@compiled()
+@inner
 def electrode_time(core: Core) -> float:
     """Return when the newest sample was at the electrode, in s."""
     timing = core.timing[0]
     return timing["time_s"] - timing["delay_s"]
 
 
-@compiled()
+@inner
 def trigger_time(core: Core) -> float:
     """Return when the trigger of the current plan's next pulse has to leave, in s."""
     return core.plan[0]["due_s"] - core.timing[0]["latency_s"]

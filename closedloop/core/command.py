@@ -6,10 +6,10 @@ from closedloop.core.gate import disarm, see_time
 from closedloop.core.reasons import Reason
 from closedloop.core.records import Command
 from closedloop.core.state import Core
-from closedloop.jit import compiled
+from closedloop.jit import inner
 
 
-@compiled()
+@inner
 def on_command(core: Core, code: int, value: float, now: float) -> None:
     """Obey a command; an unknown one, or a condition that does not exist, disarms."""
     if not see_time(core, now):
@@ -35,7 +35,7 @@ def on_command(core: Core, code: int, value: float, now: float) -> None:
         disarm(core, Reason.NOT_ARMED)
 
 
-@compiled()
+@inner
 def on_clock(core: Core, correction_s: float) -> None:
     """Take a correction of the stream's clock; one that is no number disarms."""
     if not (-np.inf < correction_s and correction_s < np.inf):
@@ -44,7 +44,7 @@ def on_clock(core: Core, correction_s: float) -> None:
     core.timing[0]["correction_s"] = correction_s
 
 
-@compiled()
+@inner
 def on_device(core: Core, ready: int) -> None:
     """Take the device's state: 1 is ready, anything else is not."""
     core.gate[0]["device_ready"] = 1 if ready == 1 else 0

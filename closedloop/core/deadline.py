@@ -9,16 +9,16 @@ from closedloop.core.policy import is_withheld, use_trial
 from closedloop.core.reasons import Reason
 from closedloop.core.records import EventKind
 from closedloop.core.state import COMMITTED, NO_PLAN, PENDING, Core
-from closedloop.jit import compiled
+from closedloop.jit import inner
 
 
-@compiled()
+@inner
 def next_deadline(core: Core) -> float:
     """Return when ``on_deadline`` wants to be called next, in s; infinite where nothing is planned."""
     return np.inf if core.plan[0]["status"] == NO_PLAN else trigger_time(core)
 
 
-@compiled()
+@inner
 def on_deadline(core: Core, now: float) -> bool:
     """Decide on the pulse that is due; return whether its trigger is to be written at once."""
     if not see_time(core, now):
@@ -52,7 +52,7 @@ def on_deadline(core: Core, now: float) -> bool:
     return True
 
 
-@compiled()
+@inner
 def _end_trial(core: Core) -> None:
     plan = core.plan[0]
     use_trial(core, plan["due_s"])
@@ -60,7 +60,7 @@ def _end_trial(core: Core) -> None:
     plan["status"] = NO_PLAN
 
 
-@compiled()
+@inner
 def _hold(core: Core, pulse_s: float) -> None:
     """Keep the pulse and what it leaves behind out of the filters; half a sample earlier, to be sure."""
     quality = core.quality[0]
@@ -70,7 +70,7 @@ def _hold(core: Core, pulse_s: float) -> None:
     quality["hold_until_s"] = pulse_s + quality["hold_s"]
 
 
-@compiled()
+@inner
 def on_written(core: Core, code: int) -> None:
     """Take the result of writing the trigger: anything but 0 disarms."""
     if code != 0:

@@ -12,10 +12,10 @@ from closedloop.core.quality import verdict
 from closedloop.core.reasons import Reason
 from closedloop.core.records import room
 from closedloop.core.state import Core
-from closedloop.jit import compiled
+from closedloop.jit import inner
 
 
-@compiled()
+@inner
 def disarm(core: Core, reason: Reason) -> None:
     """Disarm and keep why; only a human arms again."""
     gate = core.gate[0]
@@ -23,7 +23,7 @@ def disarm(core: Core, reason: Reason) -> None:
     gate["disarmed_by"] = reason
 
 
-@compiled()
+@inner
 def see_time(core: Core, now: float) -> bool:
     """Take note of the time; a clock that runs backwards or is no number disarms."""
     timing = core.timing[0]
@@ -34,7 +34,7 @@ def see_time(core: Core, now: float) -> bool:
     return True
 
 
-@compiled()
+@inner
 def approve_plan(core: Core, now: float) -> Reason:
     """Return why the pending plan may not be fired as a whole, or NONE."""
     reason = _ready(core, now)
@@ -54,7 +54,7 @@ def approve_plan(core: Core, now: float) -> Reason:
     return _recordable(core, now, plan["pulses"])
 
 
-@compiled()
+@inner
 def approve_pulse(core: Core, now: float) -> Reason:
     """Return why the plan's next pulse may not leave now, or NONE."""
     reason = _ready(core, now)
@@ -74,7 +74,7 @@ def approve_pulse(core: Core, now: float) -> Reason:
     return _recordable(core, now, 1)
 
 
-@compiled()
+@inner
 def _ready(core: Core, now: float) -> Reason:
     gate = core.gate[0]
     if gate["stopped"] != 0:
@@ -90,7 +90,7 @@ def _ready(core: Core, now: float) -> Reason:
     return Reason.NONE
 
 
-@compiled()
+@inner
 def _signal(core: Core) -> Reason:
     reason = verdict(core)
     if reason != Reason.NONE:
@@ -104,7 +104,7 @@ def _signal(core: Core) -> Reason:
     return Reason.NONE
 
 
-@compiled()
+@inner
 def _recordable(core: Core, now: float, pulses: int) -> Reason:
     # One place more than the pulses need, so that a refusal in between is recorded as well.
     if not room(core.events) > pulses:
@@ -114,7 +114,7 @@ def _recordable(core: Core, now: float, pulses: int) -> Reason:
     return Reason.NONE
 
 
-@compiled()
+@inner
 def count_pulse(core: Core, now: float) -> None:
     """Count a pulse as delivered, before its trigger is written."""
     gate = core.gate[0]

@@ -14,11 +14,11 @@ from closedloop.core.reasons import Reason
 from closedloop.core.records import EventKind, claim, publish
 from closedloop.core.state import COMMITTED, NO_PLAN, PENDING, Core
 from closedloop.estimators.interface import LEAD_STEP_S, N_LEADS
-from closedloop.jit import compiled
+from closedloop.jit import inner
 from closedloop.signal.rhythm import snr_db
 
 
-@compiled()
+@inner
 def wanted_leads(core: Core, now: float) -> tuple[int, int]:
     """Return the range of grid leads that the plan needs: from the earliest possible pulse on."""
     earliest = now - electrode_time(core) + core.timing[0]["latency_s"]
@@ -29,7 +29,7 @@ def wanted_leads(core: Core, now: float) -> tuple[int, int]:
     return first, min(last, N_LEADS - 1) + 1
 
 
-@compiled()
+@inner
 def write_event(core: Core, kind: EventKind, reason: int, now: float) -> None:
     """Record how the current plan's chance ended."""
     place = claim(core.events)
@@ -57,7 +57,7 @@ def write_event(core: Core, kind: EventKind, reason: int, now: float) -> None:
     publish(core.events)
 
 
-@compiled()
+@inner
 def refuse(core: Core, reason: int, now: float) -> None:
     """End the plan with a refusal."""
     write_event(core, EventKind.REFUSED, reason, now)
@@ -65,7 +65,7 @@ def refuse(core: Core, reason: int, now: float) -> None:
     core.plan[0]["status"] = NO_PLAN
 
 
-@compiled()
+@inner
 def _set_plan(core: Core, lead_s: float, sd: float, amplitude: float) -> None:
     plan = core.plan[0]
     plan["sample"] = core.timing[0]["index"]
@@ -80,7 +80,7 @@ def _set_plan(core: Core, lead_s: float, sd: float, amplitude: float) -> None:
     plan["snr_db"] = math.nan
 
 
-@compiled()
+@inner
 def replan(core: Core, now: float, first: int, stop: int) -> None:
     """Move the plan to where the newest prediction sees the next crossing, or commit it."""
     plan = core.plan[0]
@@ -88,7 +88,7 @@ def replan(core: Core, now: float, first: int, stop: int) -> None:
         return
     signal = core.policy[0]["signal"]
     if stop - first < 2:
-        _count_blind(core, int(Reason.STALE), now)
+        _count_blind(core, Reason.STALE, now)
         return
     if not math.isfinite(core.signals.sd[signal, first]):
         _count_blind(core, core.quality[0]["cause"], now)
@@ -108,7 +108,7 @@ def replan(core: Core, now: float, first: int, stop: int) -> None:
         commit(core, now)
 
 
-@compiled()
+@inner
 def _crossing(core: Core, signal: int, first: int, stop: int) -> tuple[float, float, float]:
     """Return lead in s, phase SD in rad and amplitude in µV of the next crossing, or NaNs."""
     target = current_target(core)
@@ -134,7 +134,7 @@ def _crossing(core: Core, signal: int, first: int, stop: int) -> tuple[float, fl
     return math.nan, math.nan, math.nan
 
 
-@compiled()
+@inner
 def _has_passed(core: Core, signal: int, first: int) -> bool:
     """Return whether the phase at the earliest possible pulse is already past the target."""
     target = current_target(core)
@@ -142,7 +142,7 @@ def _has_passed(core: Core, signal: int, first: int) -> bool:
     return now_at.imag >= 0.0 and now_at.real > 0.0
 
 
-@compiled()
+@inner
 def _count_blind(core: Core, cause: int, now: float) -> None:
     """Refuse the pending plan, or one chance per period, while there is no estimate."""
     plan = core.plan[0]
@@ -158,7 +158,7 @@ def _count_blind(core: Core, cause: int, now: float) -> None:
     refuse(core, cause, now)
 
 
-@compiled()
+@inner
 def commit(core: Core, now: float) -> None:
     """Decide on the pending plan: refuse it, or fix its due time and wait for it."""
     plan = core.plan[0]

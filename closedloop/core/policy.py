@@ -4,20 +4,20 @@ import math
 
 from closedloop.core.reasons import Reason
 from closedloop.core.state import Core
-from closedloop.jit import compiled
+from closedloop.jit import inner
 
 SD_FLOOR = math.radians(1.0)
 SD_CEILING = math.pi
 """Bounds of the running limit, so that hours without a rhythm cannot carry it away."""
 
 
-@compiled()
+@inner
 def complete(core: Core) -> bool:
     """Return whether every trial of the protocol has been used."""
     return core.policy[0]["trial"] >= core.trials.size
 
 
-@compiled()
+@inner
 def current_condition(core: Core) -> int:
     """Return the condition of the next trial: the one that was set, or the protocol's; -1 at the end."""
     policy = core.policy[0]
@@ -26,7 +26,7 @@ def current_condition(core: Core) -> int:
     return -1 if complete(core) else core.trials[policy["trial"]]["condition"]
 
 
-@compiled()
+@inner
 def current_target(core: Core) -> float:
     """Return the next trial's target phase in rad; at the protocol's end any, for the record: 0."""
     condition = current_condition(core)
@@ -38,7 +38,7 @@ def current_target(core: Core) -> float:
     return core.trials[core.policy[0]["trial"]]["random_target"]
 
 
-@compiled()
+@inner
 def wanted(core: Core) -> Reason:
     """Return why no pulse is wanted at the plan's due time, or NONE."""
     policy = core.policy[0]
@@ -51,7 +51,7 @@ def wanted(core: Core) -> Reason:
     return Reason.NONE
 
 
-@compiled()
+@inner
 def preferred(core: Core) -> Reason:
     """Return whether the plan is among the best chances that the wanted rate allows, or why not."""
     if not core.plan[0]["sd"] <= core.policy[0]["sd_limit"]:
@@ -59,7 +59,7 @@ def preferred(core: Core) -> Reason:
     return Reason.NONE
 
 
-@compiled()
+@inner
 def use_trial(core: Core, last_due_s: float) -> None:
     """Mark the current trial used, its last pulse due at ``last_due_s``, and set what that moves."""
     policy = core.policy[0]
@@ -69,7 +69,7 @@ def use_trial(core: Core, last_due_s: float) -> None:
     policy["sd_limit"] = max(SD_FLOOR, policy["sd_limit"] * (1.0 - policy["rate_gain"]))
 
 
-@compiled()
+@inner
 def relax(core: Core) -> None:
     """Let the running limit rise with every sample; a trial lowers it, so it settles at the wanted rate."""
     policy = core.policy[0]
@@ -78,7 +78,7 @@ def relax(core: Core) -> None:
         policy["sd_limit"] = min(SD_CEILING, policy["sd_limit"] * (1.0 + rise))
 
 
-@compiled()
+@inner
 def is_withheld(core: Core) -> bool:
     """Return whether the current trial is a catch trial, which passes every gate and is not fired."""
     return core.trials[core.policy[0]["trial"]]["withheld"] != 0

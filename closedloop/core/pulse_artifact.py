@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from closedloop.core.state import Core
-from closedloop.jit import compiled
+from closedloop.jit import inner
 
 N_RUNNING = 64
 """Pulses whose artifacts may overlap; of more, the oldest has faded."""
@@ -40,14 +40,14 @@ def make_artifact(waveform: NDArray[np.float64]) -> PulseArtifact:
 ARTIFACT = numba.typeof(make_artifact(np.zeros((0, 1))))
 
 
-@compiled()
+@inner
 def start_artifact(artifact: PulseArtifact, pulse_s: float) -> None:
     """Let a pulse that reaches the tissue at ``pulse_s`` show in the samples from there on."""
     artifact.pulses_s[artifact.count[0] % artifact.pulses_s.size] = pulse_s
     artifact.count[0] += 1
 
 
-@compiled()
+@inner
 def add_artifact(
     artifact: PulseArtifact, core: Core, timestamp: float, values: NDArray[np.float64]
 ) -> None:

@@ -6,11 +6,11 @@ import numpy as np
 
 from closedloop.core.reasons import Reason
 from closedloop.core.state import N_BLOCKS, Core
-from closedloop.jit import compiled
+from closedloop.jit import inner
 from closedloop.signal.conditioning import condition, unsettle
 
 
-@compiled()
+@inner
 def take(core: Core, values: np.ndarray, electrode_s: float) -> Reason:
     """Condition one sample's used channels and return why it is not clean, or NONE.
 
@@ -42,7 +42,7 @@ def take(core: Core, values: np.ndarray, electrode_s: float) -> Reason:
     return reason
 
 
-@compiled()
+@inner
 def _widen(core: Core, row: int, value: float) -> None:
     extremes = core.extremes
     place = core.quality[0]["place"]
@@ -52,7 +52,7 @@ def _widen(core: Core, row: int, value: float) -> None:
         extremes.high[place, row] = value
 
 
-@compiled()
+@inner
 def watch_signals(core: Core) -> None:
     """Put the signals' own values into the running block."""
     signals = core.signals
@@ -60,7 +60,7 @@ def watch_signals(core: Core) -> None:
         _widen(core, signals.used.size + s, signals.x[signals.first_input[s]])
 
 
-@compiled()
+@inner
 def turn_block(core: Core) -> None:
     """Count one nominal sample and begin a new block where the running one is full."""
     quality = core.quality[0]
@@ -76,7 +76,7 @@ def turn_block(core: Core) -> None:
         extremes.high[quality["place"], row] = -np.inf
 
 
-@compiled()
+@inner
 def verdict(core: Core) -> Reason:
     """Return why the last quality window forbids a pulse, or NONE.
 

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from closedloop.core.atomics import load_acquire, store_release
-from closedloop.jit import compiled
+from closedloop.jit import inner
 
 
 class InputKind(IntEnum):
@@ -103,13 +103,13 @@ def make_ring(kind: np.dtype[np.void], capacity: int) -> Ring:
     return Ring(records=np.zeros(capacity, kind), indices=np.zeros(3, np.int64))
 
 
-@compiled()
+@inner
 def room(ring: Ring) -> int:
     """Return how many records still fit."""
     return ring.records.size - (load_acquire(ring.indices, WRITTEN) - load_acquire(ring.indices, READ))
 
 
-@compiled()
+@inner
 def claim(ring: Ring) -> int:
     """Return the place for the next record, or -1, counted as lost, where there is no room."""
     if room(ring) < 1:
@@ -118,7 +118,7 @@ def claim(ring: Ring) -> int:
     return load_acquire(ring.indices, WRITTEN) % ring.records.size
 
 
-@compiled()
+@inner
 def publish(ring: Ring) -> None:
     """Make the record at the claimed place visible to the reader."""
     store_release(ring.indices, WRITTEN, load_acquire(ring.indices, WRITTEN) + 1)

@@ -10,6 +10,7 @@ import hashlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
+import numba
 import numpy as np
 from numba import types
 from numpy.typing import NDArray
@@ -34,8 +35,9 @@ from closedloop.core.records import (
 )
 from closedloop.core.sample import on_sample
 from closedloop.core.state import CORE, NO_PLAN, STEPS, Core, Steps
-from closedloop.jit import compiled
+from closedloop.jit import compiled, inner
 
+INPUT_TYPE = numba.from_dtype(INPUT)
 _RESERVE = 256
 """Room that is kept in the rings while playing: no single sample needs more."""
 
@@ -61,15 +63,16 @@ class Drained:
 
 def post_command(core: Core, command: Command, value: float = 0.0) -> None:
     """Leave a command in the ring that the loop reads at one fixed point of each turn."""
-    place = claim(core.commands)
-    if place < 0:
-        raise OverflowError(f"the ring of commands is full ({core.commands.records.size} unread)")
-    core.commands.records[place]["code"] = command
-    core.commands.records[place]["value"] = value
-    publish(core.commands)
+    ring = core.commands
+    written = load_acquire(ring.indices, WRITTEN)
+    if written - load_acquire(ring.indices, READ) >= ring.records.size:
+        raise OverflowError(f"the ring of commands is full ({ring.records.size} unread)")
+    ring.records[written % ring.records.size]["code"] = command
+    ring.records[written % ring.records.size]["value"] = value
+    store_release(ring.indices, WRITTEN, written + 1)
 
 
-@compiled()
+@inner
 def log_input(core: Core, kind: InputKind, code: int, value: float, timestamp: float, now: float) -> int:
     """Record an input before the core sees it, and return its place in the ring, or -1 if it is lost."""
     place = claim(core.inputs)
@@ -85,7 +88,7 @@ def log_input(core: Core, kind: InputKind, code: int, value: float, timestamp: f
     return place
 
 
-@compiled()
+@inner
 def guarded_sample(core: Core, steps: Steps, values: NDArray[np.float64], timestamp: float, now: float) -> None:
     """Take a sample; an estimator that fails disarms instead of ending the loop."""
     try:
@@ -95,7 +98,7 @@ def guarded_sample(core: Core, steps: Steps, values: NDArray[np.float64], timest
         core.plan[0]["status"] = NO_PLAN
 
 
-@compiled()
+@inner
 def _obey(core: Core, now: float) -> None:
     ring = core.commands
     while load_acquire(ring.indices, READ) < load_acquire(ring.indices, WRITTEN):
@@ -107,7 +110,7 @@ def _obey(core: Core, now: float) -> None:
         store_release(ring.indices, READ, read + 1)
 
 
-@compiled()
+@inner
 def _meet_deadlines(core: Core, artifact: PulseArtifact, until_s: float) -> None:
     """Decide on every pulse that is due before a time, each at its own moment."""
     due = next_deadline(core)
@@ -139,8 +142,8 @@ def _play(
         if room(core.inputs) < _RESERVE or room(core.events) < _RESERVE:
             return i
         now = timestamps[i]
-        _obey(core, max(now, core.timing[0]["now_s"]) if i == 0 and rows == 0 else core.timing[0]["now_s"])
         _meet_deadlines(core, artifact, now)
+        _obey(core, now)
         place = log_input(core, InputKind.SAMPLE, rows + i, 0.0, timestamps[i], now)
         values = core.values[place]
         for channel in range(values.size):
@@ -149,3 +152,93 @@ def _play(
         publish(core.inputs)
         guarded_sample(core, steps, values, timestamps[i], now)
     return samples.shape[0]
+
+
+@compiled(types.void(CORE, STEPS, types.Array(INPUT_TYPE, 1, "C"), types.float64[:, ::1], types.intp))
+def _repeat(
+    core: Core, steps: Steps, inputs: NDArray[np.void], values: NDArray[np.float64], first_row: int
+) -> None:
+    """Give recorded inputs to the core; ``values`` holds the samples from row ``first_row`` on."""
+    for i in range(inputs.size):
+        told = inputs[i]
+        kind = told["kind"]
+        if kind == InputKind.SAMPLE:
+            guarded_sample(core, steps, values[told["code"] - first_row], told["timestamp"], told["now"])
+        elif kind == InputKind.DEADLINE:
+            on_deadline(core, told["now"])
+        elif kind == InputKind.COMMAND:
+            on_command(core, told["code"], told["value"], told["now"])
+        elif kind == InputKind.WRITTEN:
+            on_written(core, told["code"])
+        elif kind == InputKind.CLOCK:
+            on_clock(core, told["value"])
+        elif kind == InputKind.DEVICE:
+            on_device(core, told["code"])
+        else:
+            disarm(core, Reason.NOT_ARMED)
+
+
+def play(
+    core: Core,
+    steps: Steps,
+    chunks: Iterable[tuple[NDArray[np.float64], NDArray[np.float64]]],
+    artifact: PulseArtifact,
+) -> Iterator[Drained]:
+    """Play a recording through the core with a virtual clock.
+
+    Parameters
+    ----------
+    core, steps
+        A fresh core and the compiled step of each of its signals.
+    chunks
+        Samples of shape (n_samples, n_channels) in µV and their time stamps of shape (n_samples,)
+        in s; however they are cut, the decisions are the same.
+    artifact
+        What a delivered pulse adds to the samples after it.
+
+    Yields
+    ------
+        What was taken in and decided since the last time, at least once per chunk.
+    """
+    rows = 0
+    for samples, timestamps in chunks:
+        block = np.ascontiguousarray(samples, dtype=float)
+        stamps = np.ascontiguousarray(timestamps, dtype=float)
+        done = 0
+        while True:
+            done = _play(core, steps, block, stamps, done, rows, artifact)
+            yield take_out(core)
+            if done == len(block):
+                break
+        rows += len(block)
+
+
+def replay(
+    core: Core, steps: Steps, inputs: NDArray[np.void], values: NDArray[np.float64]
+) -> NDArray[np.void]:
+    """Repeat a session's inputs and return its decisions, records of type ``EVENT``."""
+    events = []
+    first_row = int(inputs["code"][inputs["kind"] == InputKind.SAMPLE].min(initial=0))
+    for start in range(0, len(inputs), _RESERVE):
+        _repeat(core, steps, np.ascontiguousarray(inputs[start : start + _RESERVE]), values, first_row)
+        events.append(drain(core.events))
+    return np.concatenate([*events, drain(core.events)])
+
+
+def take_out(core: Core) -> Drained:
+    """Drain the rings of inputs and events."""
+    ring = core.inputs
+    places = np.arange(load_acquire(ring.indices, READ), load_acquire(ring.indices, WRITTEN))
+    values = core.values[places % ring.records.size]
+    inputs = drain(ring)
+    return Drained(inputs, values[inputs["kind"] == InputKind.SAMPLE], drain(core.events))
+
+
+def lost_records(core: Core) -> int:
+    """Return how many inputs or events found no room; with any, a session cannot be replayed."""
+    return int(load_acquire(core.inputs.indices, LOST) + load_acquire(core.events.indices, LOST))
+
+
+def fingerprint(events: NDArray[np.void]) -> str:
+    """Return the SHA-256 of all decisions, bit for bit."""
+    return hashlib.sha256(events.tobytes()).hexdigest()

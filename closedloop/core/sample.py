@@ -12,11 +12,11 @@ from closedloop.core.policy import relax
 from closedloop.core.quality import take, turn_block, watch_signals
 from closedloop.core.reasons import Reason
 from closedloop.core.state import Core, Steps
-from closedloop.jit import compiled
+from closedloop.jit import inner
 from closedloop.signal.rhythm import observe
 
 
-@compiled()
+@inner
 def on_sample(core: Core, steps: Steps, values: NDArray[np.float64], timestamp: float, now: float) -> None:
     """Take one sample of every channel.
 
@@ -46,7 +46,7 @@ def on_sample(core: Core, steps: Steps, values: NDArray[np.float64], timestamp: 
     replan(core, now, first, stop)
 
 
-@compiled()
+@inner
 def _estimate(core: Core, steps: Steps, reason: Reason, first: int, stop: int) -> None:
     """Pass one nominal sample on to signals, rhythm and estimators."""
     quality = core.quality[0]
@@ -64,7 +64,7 @@ def _estimate(core: Core, steps: Steps, reason: Reason, first: int, stop: int) -
     observe(core.rhythm, signals.x[signals.first_input[core.policy[0]["signal"]]])
 
 
-@compiled()
+@inner
 def _filter_space(core: Core, blind: bool) -> None:
     signals = core.signals
     for i in range(signals.x.size):

@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from scipy import special
 
 from closedloop.estimators.interface import N_LEADS, STEP
-from closedloop.jit import compiled
+from closedloop.jit import compiled, inner
 
 _TAPS, _STRIDE, _LEADS, _POSITION, _LANE, _CLEAN, _FULL = range(7)
 _HEADER = 8
@@ -68,7 +68,7 @@ def fir_state(
     return np.concatenate([header, noise, growth, rician_phase_sd(u), lanes.ravel(), memory])
 
 
-@compiled()
+@inner
 def phase_sd(state: NDArray[np.float64], lead: int, power: float) -> float:
     """Return the modelled SD of the phase error, in radians, at a squared amplitude in µV²."""
     n_leads = int(state[_LEADS])
@@ -84,7 +84,7 @@ def phase_sd(state: NDArray[np.float64], lead: int, power: float) -> float:
     return state[table + k] + (place - k) * (state[table + k + 1] - state[table + k])
 
 
-@compiled()
+@inner
 def _remember(state: NDArray[np.float64], value: float) -> int:
     """Put a sample into the rings and return where its window begins, or -1 before it is full of clean ones."""
     n_taps = int(state[_TAPS])

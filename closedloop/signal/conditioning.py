@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from scipy import signal
 
 from closedloop.errors import CalibrationError
-from closedloop.jit import compiled
+from closedloop.jit import compiled, inner
 
 NOTCH_QUALITY = 30.0
 """Centre frequency over width at -3 dB: 1.7 Hz at 50 Hz, gone after about 0.4 s of ringing."""
@@ -81,7 +81,7 @@ def _check_below_nyquist(what: str, frequency_hz: float, sfreq: float) -> None:
         )
 
 
-@compiled()
+@inner
 def settle(conditioning: Conditioning, channel: int, value: float) -> None:
     """Set one channel's filters to the state that a constant input ``value`` leads to."""
     level = value
@@ -94,7 +94,7 @@ def settle(conditioning: Conditioning, channel: int, value: float) -> None:
     conditioning.settled[channel] = 1
 
 
-@compiled()
+@inner
 def condition(conditioning: Conditioning, channel: int, value: float) -> float:
     """Pass one finite sample of one channel through its filters.
 
@@ -118,7 +118,7 @@ def condition(conditioning: Conditioning, channel: int, value: float) -> float:
     return out
 
 
-@compiled()
+@inner
 def unsettle(conditioning: Conditioning) -> None:
     """Forget the past of every channel: after a pulse the electrodes' offsets may have moved."""
     for channel in range(conditioning.settled.size):

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from closedloop.errors import CalibrationError
-from closedloop.jit import compiled
+from closedloop.jit import compiled, inner
 
 LOW_FLANK_HZ = (2.5, 3.5, 4.5, 5.5, 6.5)
 HIGH_FLANK_HZ = (15.0, 17.0, 19.0, 22.0, 25.0, 28.0, 31.0, 34.0)
@@ -101,7 +101,7 @@ def design_rhythm(sfreq: float, peak_hz: float) -> Rhythm:
     )
 
 
-@compiled()
+@inner
 def observe(rhythm: Rhythm, x: float) -> None:
     """Take one sample, in µV; NaN where it is missing or held."""
     progress = rhythm.progress
@@ -131,7 +131,7 @@ def observe(rhythm: Rhythm, x: float) -> None:
         progress[_PAUSE] -= 1.0
 
 
-@compiled()
+@inner
 def snr_db(rhythm: Rhythm) -> float:
     """Return the peak's power over the 1/f line in dB; NaN before warm-up and on a dead signal."""
     if rhythm.progress[_AVERAGED] < rhythm.settings[2]:
