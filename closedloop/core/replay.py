@@ -63,12 +63,21 @@ class Drained:
 
 def post_command(core: Core, command: Command, value: float = 0.0) -> None:
     """Leave a command in the ring that the loop reads at one fixed point of each turn."""
+    _post(core, InputKind.COMMAND, command, value)
+
+
+def post_device(core: Core, *, ready: bool) -> None:
+    """Leave the stimulator's state in the same ring."""
+    _post(core, InputKind.DEVICE, int(ready), 0.0)
+
+
+def _post(core: Core, kind: InputKind, code: int, value: float) -> None:
     ring = core.commands
     written = load_acquire(ring.indices, WRITTEN)
     if written - load_acquire(ring.indices, READ) >= ring.records.size:
         raise OverflowError(f"the ring of commands is full ({ring.records.size} unread)")
-    ring.records[written % ring.records.size]["code"] = command
-    ring.records[written % ring.records.size]["value"] = value
+    record = ring.records[written % ring.records.size]
+    record["kind"], record["code"], record["value"] = kind, code, value
     store_release(ring.indices, WRITTEN, written + 1)
 
 
@@ -103,10 +112,13 @@ def _obey(core: Core, now: float) -> None:
     ring = core.commands
     while load_acquire(ring.indices, READ) < load_acquire(ring.indices, WRITTEN):
         read = load_acquire(ring.indices, READ)
-        command = ring.records[read % ring.records.size]
-        log_input(core, InputKind.COMMAND, command["code"], command["value"], np.nan, now)
+        posted = ring.records[read % ring.records.size]
+        log_input(core, posted["kind"], posted["code"], posted["value"], np.nan, now)
         publish(core.inputs)
-        on_command(core, command["code"], command["value"], now)
+        if posted["kind"] == InputKind.DEVICE:
+            on_device(core, posted["code"])
+        else:
+            on_command(core, posted["code"], posted["value"], now)
         store_release(ring.indices, READ, read + 1)
 
 

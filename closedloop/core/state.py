@@ -268,7 +268,8 @@ def record(kind: np.dtype[np.void], **fields: float) -> NDArray[np.void]:
     return array
 
 
-def _example() -> Core:
+def make_example() -> Core:
+    """Return the smallest core: what numba derives its type from, and the shape of every other."""
     empty = np.zeros((1, 1))
     return Core(
         timing=record(TIMING),
@@ -292,7 +293,7 @@ def _example() -> Core:
     )
 
 
-CORE = numba.typeof(_example())
+CORE = numba.typeof(make_example())
 """numba's type of every core."""
 STEPS = types.UniTuple(types.FunctionType(STEP), MAX_SIGNALS)
 """numba's type of the estimators' steps."""

@@ -1,0 +1,191 @@
+"""A design and a pipeline become the core's state arrays."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from closedloop.calibration.design import Design
+from closedloop.config.device import Stimulator
+from closedloop.config.pipeline import Pipeline, Train
+from closedloop.core.reasons import Reason
+from closedloop.core.records import EVENT, INPUT, make_ring
+from closedloop.core.state import (
+    COMMAND_CAPACITY,
+    EVENT_CAPACITY,
+    GATE,
+    INPUT_CAPACITY,
+    LIMITS,
+    N_BLOCKS,
+    PLAN,
+    POLICY,
+    QUALITY,
+    TIMING,
+    TRIAL,
+    Core,
+    Extremes,
+    Steps,
+    make_extremes,
+    make_signals,
+    pad_steps,
+    record,
+    silent,
+)
+from closedloop.protocols.trials import draw_trials
+from closedloop.signal.circular import wrap
+from closedloop.signal.conditioning import design_conditioning
+from closedloop.signal.rhythm import design_rhythm
+
+RATE_GAIN = 0.05
+"""Share by which a running limit falls with each trial: it settles within some twenty trials."""
+HORIZON_SAMPLES = 2.0
+"""Nearer than this a plan is committed: one more sample could still come too late to move it."""
+
+
+def assemble(
+    pipeline: Pipeline, device: Stimulator, design: Design, *, n_channels: int, sd_limit: float
+) -> tuple[Core, Steps]:
+    """Lay out the core's state.
+
+    Parameters
+    ----------
+    pipeline, device
+        What to do, and with what.
+    design
+        What calibration found.
+    n_channels
+        Channels of each sample that the core will be given.
+    sd_limit
+        Phase SD in rad above which a chance is not among the best; infinite where all are wanted.
+
+    Returns
+    -------
+        Freshly designed state, which a run changes, and the compiled step of each signal's estimator.
+    """
+    montage = design.montage
+    conditioning = pipeline.conditioning
+    designs = [design.signals.get(name) for name in pipeline.signals]
+    steps = [silent if d is None else d.designed.step for d in designs]
+    states = [np.zeros(1) if d is None else d.designed.state for d in designs]
+    core = Core(
+        timing=record(
+            TIMING,
+            index=-1,
+            period_s=1.0 / design.sfreq,
+            now_s=-np.inf,
+            delay_s=pipeline.source.delay_s,
+            latency_s=device.latency.latency_s,
+            longest_s=_memory_s(pipeline, design),
+        ),
+        conditioning=design_conditioning(
+            len(montage.names),
+            design.sfreq,
+            high_pass_hz=conditioning.high_pass_hz,
+            notch_hz=conditioning.notches_hz,
+        ),
+        signals=make_signals(montage.places, [row[None, :] for row in montage.weights], states),
+        quality=_quality(pipeline, design),
+        extremes=_extremes(pipeline, design),
+        rhythm=design_rhythm(design.sfreq, design.fit.peak_hz),
+        policy=_policy(pipeline, design, sd_limit),
+        conditions=wrap(
+            np.radians(
+                [np.nan if c.phase_deg == "random" else c.phase_deg for c in pipeline.target.conditions]
+            )
+        ),
+        trials=_trials(pipeline),
+        plan=record(PLAN),
+        limits=_limits(pipeline, device, design),
+        gate=record(GATE, last_pulse_s=-np.inf),
+        events=make_ring(EVENT, EVENT_CAPACITY),
+        commands=make_ring(INPUT, COMMAND_CAPACITY),
+        inputs=make_ring(INPUT, INPUT_CAPACITY),
+        values=np.zeros((INPUT_CAPACITY, n_channels)),
+    )
+    return core, pad_steps(steps)
+
+
+def _memory_s(pipeline: Pipeline, design: Design) -> float:
+    """Return after how long a gap nothing that the core remembers is from before it."""
+    windows = [signal.designed.window_s for signal in design.signals.values()]
+    return max([*windows, pipeline.gates.quality_window_s * N_BLOCKS / (N_BLOCKS - 1)]) + 1.0
+
+
+def _quality(pipeline: Pipeline, design: Design) -> NDArray[np.void]:
+    gates = pipeline.gates
+    return record(
+        QUALITY,
+        flat_uv=gates.flat_uv,
+        range_uv=np.inf if gates.range_uv is None else gates.range_uv,
+        block=int(np.ceil(gates.quality_window_s * design.sfreq / (N_BLOCKS - 1))),
+        cause=Reason.WARM_UP,
+        hold_from_s=np.inf,
+        hold_until_s=-np.inf,
+        hold_s=gates.hold_after_pulse_s,
+    )
+
+
+def _extremes(pipeline: Pipeline, design: Design) -> Extremes:
+    """Limit every EEG channel, and each signal that must be quiet."""
+    channels = [pipeline.gates.artifact_uv if role == "eeg" else np.inf for role in design.montage.roles]
+    quiet = {limit.signal: limit.peak_to_peak_uv for limit in pipeline.gates.quiet}
+    signals = [quiet.get(name, np.inf) for name in pipeline.signals]
+    return make_extremes(
+        np.array(channels + signals), np.array([1] * len(channels) + [0] * len(signals), np.int64)
+    )
+
+
+def _policy(pipeline: Pipeline, design: Design, sd_limit: float) -> NDArray[np.void]:
+    target = pipeline.target
+    horizon_s = target.commit_horizon_s
+    rate = pipeline.gates.wanted_rate
+    pulses, pulse_interval_s = 1, 0.0
+    if isinstance(pipeline.protocol, Train):
+        pulses = pipeline.protocol.pulses_per_train
+        frequency_hz = pipeline.protocol.frequency_hz
+        pulse_interval_s = 1.0 / (design.fit.peak_hz if frequency_hz == "individual" else frequency_hz)
+    return record(
+        POLICY,
+        signal=list(pipeline.signals).index(target.signal),
+        condition=-1,
+        pulses=pulses,
+        pulse_interval_s=pulse_interval_s,
+        period_s=1.0 / design.fit.peak_hz,
+        plan_ahead_s=target.plan_ahead_s,
+        horizon_s=HORIZON_SAMPLES / design.sfreq if horizon_s == "auto" else horizon_s,
+        next_s=-np.inf,
+        last_chance_s=-np.inf,
+        sd_limit=sd_limit,
+        wanted_hz=0.0 if rate is None else rate.per_minute / 60.0,
+        rate_gain=RATE_GAIN if rate is not None and rate.mode == "running" else 0.0,
+    )
+
+
+def _trials(pipeline: Pipeline) -> NDArray[np.void]:
+    protocol, target = pipeline.protocol, pipeline.target
+    drawn = draw_trials(
+        protocol.trains if isinstance(protocol, Train) else protocol.pulses,
+        len(target.conditions),
+        shuffle=target.order.shuffle,
+        withhold=target.withhold,
+        min_interval_s=protocol.min_interval_s,
+        jitter_s=protocol.jitter_s,
+        seed=target.order.seed,
+    )
+    trials: NDArray[np.void] = np.zeros(drawn.condition.size, TRIAL)
+    for name in ("condition", "withheld", "random_target", "wait_s"):
+        trials[name] = getattr(drawn, name)
+    return trials
+
+
+def _limits(pipeline: Pipeline, device: Stimulator, design: Design) -> NDArray[np.void]:
+    """A pipeline may only tighten what the device allows."""
+    limits = pipeline.limits
+    own_interval_s = 0.0 if limits.min_interval_s is None else limits.min_interval_s
+    return record(
+        LIMITS,
+        max_pulses=min(limits.max_pulses, device.limits.max_pulses_per_session),
+        min_interval_s=max(own_interval_s, device.limits.min_interval_s),
+        max_lateness_s=limits.max_lateness_s,
+        max_data_age_s=limits.max_data_age_s,
+        rhythm_snr_db=design.rhythm_snr_db,
+        max_phase_sd=np.radians(pipeline.gates.max_phase_sd_deg),
+    )

@@ -1,0 +1,114 @@
+"""Calibration: a stretch of rest in, a core ready to run out."""
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from closedloop.calibration.assemble import assemble
+from closedloop.calibration.design import Design, design
+from closedloop.config.device import Stimulator
+from closedloop.config.pipeline import Pipeline, Train
+from closedloop.core.playback import dry_run
+from closedloop.core.policy import SD_FLOOR
+from closedloop.core.records import EventKind
+from closedloop.core.state import Core, Steps
+from closedloop.sources.recording import Recording
+
+N_BISECTIONS = 10
+"""The limit is found to 1 % of its value."""
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """What a stretch of rest has given.
+
+    Attributes
+    ----------
+    design
+        Filters, estimators and the rhythm gate.
+    sd_limit
+        Phase SD in rad above which a chance is not among the best; infinite without a wanted rate.
+    rest_per_minute
+        Chances a minute that passed every gate at that limit, at rest.
+    predicted_sd
+        Root mean square of the estimator's own phase SD at those chances, in rad; NaN without any.
+    """
+
+    design: Design
+    sd_limit: float
+    rest_per_minute: float
+    predicted_sd: float
+
+    def core(self, pipeline: Pipeline, device: Stimulator, *, n_channels: int) -> tuple[Core, Steps]:
+        """Lay out a fresh core and its steps."""
+        return assemble(pipeline, device, self.design, n_channels=n_channels, sd_limit=self.sd_limit)
+
+    def facts(self) -> dict[str, Any]:
+        """Return what people and reports want to know."""
+        return {
+            **self.design.facts(),
+            "sd_limit_deg": None if math.isinf(self.sd_limit) else math.degrees(self.sd_limit),
+            "rest_per_minute": self.rest_per_minute,
+            "predicted_sd_deg": None if math.isnan(self.predicted_sd) else math.degrees(self.predicted_sd),
+        }
+
+
+def calibrate(pipeline: Pipeline, device: Stimulator, rest: Recording) -> Calibration:
+    """Design everything on a stretch of rest and fix the limit that belongs to the wanted rate.
+
+    Raises
+    ------
+    CalibrationError
+        Where nothing can be designed from the stretch.
+    ConfigError
+        Where the pipeline names what does not exist.
+
+    Notes
+    -----
+    The limit comes from running the very core over the rest: the lowest phase SD at which all gates
+    and intervals together leave at least the wanted rate. Where even no limit reaches it, there is none.
+    """
+    designed = design(pipeline, rest)
+
+    endless = _without_end(pipeline, rest.duration_s)
+
+    def used(limit: float) -> NDArray[np.void]:
+        core, steps = assemble(endless, device, designed, n_channels=len(rest.names), sd_limit=limit)
+        events = dry_run(core, steps, rest, delay_s=pipeline.source.delay_s)
+        chances: NDArray[np.void] = events[(events["kind"] != EventKind.REFUSED) & (events["pulse"] == 0)]
+        return chances
+
+    limit, chances = math.inf, used(math.inf)
+    rate = pipeline.gates.wanted_rate
+    if rate is not None:
+        wanted = rate.per_minute * rest.duration_s / 60.0
+        low, high = SD_FLOOR, math.radians(pipeline.gates.max_phase_sd_deg)
+        if chances.size >= wanted:
+            for _ in range(N_BISECTIONS):
+                middle = math.sqrt(low * high)
+                found = used(middle)
+                if found.size >= wanted:
+                    limit, high, chances = middle, middle, found
+                else:
+                    low = middle
+    predicted = math.sqrt(float(np.mean(chances["sd"] ** 2))) if chances.size else math.nan
+    return Calibration(designed, limit, 60.0 * chances.size / rest.duration_s, predicted)
+
+
+def _without_end(pipeline: Pipeline, duration_s: float) -> Pipeline:
+    """Return the pipeline with more trials than fit into the rest, so that its protocol cannot end there."""
+    protocol = pipeline.protocol
+    trials = 1 + math.ceil(duration_s / protocol.min_interval_s)
+    pulses = trials
+    if isinstance(protocol, Train):
+        pulses *= protocol.pulses_per_train
+    amount = {"trains" if isinstance(protocol, Train) else "pulses": trials}
+    return pipeline.model_copy(
+        update={
+            "protocol": protocol.model_copy(update=amount),
+            "limits": pipeline.limits.model_copy(update={"max_pulses": pulses}),
+        }
+    )

@@ -1,0 +1,221 @@
+"""The session folder: what was designed, what went in, what was decided.
+
+::
+
+    session.json     status, software, machine, recording, seed, how to read the rest
+    pipeline.yaml    the pipeline with every default written out; device.yaml likewise
+    state.npz        the designed state arrays of the core
+    inputs.bin       every input of the core in one order, records of type INPUT
+    samples.bin      the samples that the inputs refer to, float64, one row each
+    events.jsonl     one line per chance
+    summary.json     what the session came to; report.png shows it
+
+A folder is made before anything else happens and says ``running`` until it is closed: one that was
+never closed cannot be taken for a whole one.
+"""
+
+import json
+import os
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, BinaryIO, Self, TextIO
+
+import numpy as np
+from numpy.typing import NDArray
+
+from closedloop.core.records import INPUT
+from closedloop.errors import SessionError
+from closedloop.session.event_lines import event_line
+
+if TYPE_CHECKING:  # importing it compiles the core, which the folder need not wait for
+    from closedloop.core.replay import Drained
+
+FORMAT = 1
+RUNNING, COMPLETE, INTERRUPTED = "running", "complete", "interrupted"
+
+
+def default_path(name: str) -> Path:
+    """Return where a session of a pipeline goes if nobody says: a folder of its own under ``sessions``."""
+    return Path("sessions") / f"{name}-{datetime.now(UTC):%Y%m%dT%H%M%SZ}"
+
+
+class SessionFolder:
+    """A session's folder while it is being written.
+
+    Parameters
+    ----------
+    path
+        Folder to make; it must not exist.
+
+    Raises
+    ------
+    SessionError
+        Where it exists or cannot be made.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._facts: dict[str, Any] = {"format": FORMAT, "status": RUNNING}
+        try:
+            path.mkdir(parents=True)
+        except FileExistsError:
+            raise SessionError(
+                f"session folder {path} exists already; nothing was written: choose another with --out"
+            ) from None
+        except OSError as error:
+            raise SessionError(f"session folder {path} cannot be made: {error.strerror}") from None
+        self._write_facts()
+
+    def note(self, **facts: Any) -> None:
+        """Add facts to ``session.json``."""
+        self._facts.update(facts)
+        self._write_facts()
+
+    def close(self, status: str) -> None:
+        """Write the session's last status."""
+        self.note(status=status)
+
+    def remove_if_unused(self) -> None:
+        """Take the folder away again where nothing but ``session.json`` was written to it."""
+        if [entry.name for entry in self.path.iterdir()] == ["session.json"]:
+            (self.path / "session.json").unlink()
+            self.path.rmdir()
+
+    def write_text(self, name: str, text: str) -> None:
+        """Write a whole text file, so that it is there in full or not at all."""
+        part = self.path / f".{name}.part"
+        with part.open("w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        part.replace(self.path / name)
+
+    def write_json(self, name: str, content: Mapping[str, Any]) -> None:
+        """Write a whole JSON file."""
+        self.write_text(name, json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+
+    def write_arrays(self, name: str, arrays: Mapping[str, NDArray[Any]]) -> None:
+        """Write named arrays."""
+        with (self.path / name).open("wb") as file:
+            np.savez(file, **dict(arrays))
+
+    def _write_facts(self) -> None:
+        self.write_json("session.json", self._facts)
+
+
+class Recorder:
+    """Appends what the core took in and decided to a session folder; use it in a ``with`` block.
+
+    Parameters
+    ----------
+    folder
+        Where to write.
+    condition_names
+        Of the pipeline's conditions, in order.
+    """
+
+    def __init__(self, folder: SessionFolder, condition_names: Sequence[str]) -> None:
+        self._folder = folder
+        self._names = tuple(condition_names)
+        self._inputs: BinaryIO
+        self._samples: BinaryIO
+        self._events: TextIO
+
+    def __enter__(self) -> Self:
+        path = self._folder.path
+        self._inputs = (path / "inputs.bin").open("wb")
+        self._samples = (path / "samples.bin").open("wb")
+        self._events = (path / "events.jsonl").open("w", encoding="utf-8")
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for file in (self._inputs, self._samples, self._events):
+            file.flush()
+            os.fsync(file.fileno())
+            file.close()
+
+    def write(self, drained: "Drained") -> None:
+        """Append what has come out of the rings."""
+        self._inputs.write(drained.inputs.tobytes())
+        self._samples.write(np.ascontiguousarray(drained.values).tobytes())
+        for event in drained.events:
+            self._events.write(event_line(event, self._names) + "\n")
+
+
+class StoredSession:
+    """A session folder that is read.
+
+    Parameters
+    ----------
+    path
+        The folder.
+
+    Raises
+    ------
+    SessionError
+        Where it is no session, of another format, or holds nothing that could be run again.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        try:
+            self.facts: dict[str, Any] = json.loads((path / "session.json").read_text(encoding="utf-8"))
+            self.format = int(self.facts["format"])
+        except OSError as error:
+            raise SessionError(f"{path} is no session folder: session.json: {error.strerror}") from None
+        except (ValueError, KeyError, TypeError, UnicodeDecodeError) as error:
+            raise SessionError(f"{path} is no session folder: session.json cannot be read: {error}") from None
+        if self.format != FORMAT:
+            raise SessionError(f"{path}: format = {self.format} is not {FORMAT}, which this version reads")
+        if "steps" not in self.facts:
+            raise SessionError(f"{path} was {self.facts['status']} before the loop began: there is nothing to replay")
+
+    def summary(self) -> dict[str, Any]:
+        """Return ``summary.json``."""
+        content: dict[str, Any] = json.loads(self._text("summary.json"))
+        return content
+
+    def event_lines(self) -> list[str]:
+        """Return the lines of ``events.jsonl``."""
+        return self._text("events.jsonl").splitlines()
+
+    def inputs(self) -> NDArray[np.void]:
+        """Return the recorded inputs, records of type ``INPUT``."""
+        return self._records("inputs.bin", INPUT)
+
+    def samples(self) -> NDArray[np.float64]:
+        """Return the recorded samples, of shape (n_samples, n_channels) in µV, mapped, not read."""
+        n_channels = len(self.facts["recording"]["channels"])
+        samples: NDArray[np.float64] = self._records("samples.bin", np.dtype(np.float64), per_row=n_channels)
+        return samples.reshape(-1, n_channels)
+
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        """Return the designed state arrays by name."""
+        try:
+            with np.load(self.path / "state.npz", allow_pickle=False) as stored:
+                return {name: stored[name] for name in stored.files}
+        except (OSError, ValueError) as error:
+            raise SessionError(f"{self.path / 'state.npz'} cannot be read: {error}") from None
+
+    def _text(self, name: str) -> str:
+        try:
+            return (self.path / name).read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise SessionError(f"{self.path / name} cannot be read: {error}") from None
+
+    def _records(self, name: str, kind: np.dtype[Any], *, per_row: int = 1) -> NDArray[Any]:
+        path = self.path / name
+        try:
+            size = path.stat().st_size
+        except OSError as error:
+            raise SessionError(f"{path} cannot be read: {error.strerror}") from None
+        if size % (kind.itemsize * per_row):
+            raise SessionError(f"{path} is truncated: {size} bytes are no multiple of {kind.itemsize * per_row}")
+        # Copy on write: compiled code takes arrays that it could write to, the file stays as it is.
+        return np.asarray(np.memmap(path, kind, "c")) if size else np.zeros(0, kind)
+
+

@@ -1,0 +1,53 @@
+"""What a session has come to so far."""
+
+from dataclasses import dataclass, field
+
+from numpy.typing import NDArray
+
+from closedloop.calibration.calibrate import Calibration
+from closedloop.config.device import Stimulator
+from closedloop.config.pipeline import Pipeline
+from closedloop.core.records import EventKind
+from closedloop.session.evaluation import Phases, phases_at, target_reference
+from closedloop.session.folder import INTERRUPTED
+from closedloop.session.source import OpenedSource
+
+
+@dataclass
+class Outcome:
+    """What a session has come to; an interrupted one lacks its later parts.
+
+    Attributes
+    ----------
+    pipeline, device
+        What was done, and with what.
+    status
+        ``complete`` or ``interrupted``.
+    source, calibration
+        What was played, and what its beginning gave.
+    events
+        The loop's decisions, records of type ``EVENT``; None where it never began.
+    played_s, elapsed_s
+        Length of what the loop was given, and how long it took, in s.
+    surrogates
+        The same run without a rhythm, several times.
+    """
+
+    pipeline: Pipeline
+    device: Stimulator
+    status: str = INTERRUPTED
+    source: OpenedSource | None = None
+    calibration: Calibration | None = None
+    events: NDArray[np.void] | None = None
+    played_s: float = 0.0
+    elapsed_s: float = 0.0
+    surrogates: list[Phases] = field(default_factory=list)
+
+    def phases(self, kind: EventKind) -> Phases:
+        """Return reference phases and targets of the chances of one kind; the loop must have run."""
+        assert self.source is not None
+        assert self.calibration is not None
+        assert self.events is not None
+        recording = self.source.recording
+        reference = target_reference(self.calibration, recording)
+        return phases_at(self.events, reference, kind=kind, start_s=float(recording.times_s[0]))

@@ -1,0 +1,78 @@
+"""Running a session again from its own record, and saying where it differs if it does."""
+
+from dataclasses import dataclass
+from itertools import zip_longest
+from pathlib import Path
+
+from closedloop.core.replay import fingerprint, replay
+from closedloop.core.storage import find_steps, from_arrays
+from closedloop.errors import SessionError
+from closedloop.session.event_lines import event_line
+from closedloop.session.facts import machine, software
+from closedloop.session.folder import StoredSession
+
+
+@dataclass(frozen=True)
+class Replayed:
+    """What a replay came to.
+
+    Attributes
+    ----------
+    recorded, again
+        Fingerprints of the session's decisions and of the replay's.
+    n_events
+        Decisions of the replay.
+    difference
+        The first decision that differs, in one line; None where all are the same.
+    """
+
+    recorded: str
+    again: str
+    n_events: int
+    difference: str | None
+
+    @property
+    def same(self) -> bool:
+        """Whether every decision is the same, bit for bit."""
+        return self.recorded == self.again and self.difference is None
+
+
+def replay_session(path: Path) -> Replayed:
+    """Give a session's recorded inputs to its designed state once more.
+
+    Raises
+    ------
+    SessionError
+        Where the folder is no session, cannot be read, or lost an input while it was recorded.
+    """
+    stored = StoredSession(path)
+    if stored.facts.get("replayable") is False:
+        raise SessionError(f"{path} lost {stored.facts.get('lost', '?')} records: it cannot be replayed")
+    events = replay(
+        from_arrays(stored.arrays()), find_steps(stored.facts["steps"]), stored.inputs(), stored.samples()
+    )
+    names = stored.facts["conditions"]
+    lines = [event_line(event, names) for event in events]
+    recorded = str(stored.summary()["fingerprint"])
+    again = fingerprint(events)
+    difference = _first_difference(stored.event_lines(), lines)
+    if recorded != again and difference is None:
+        difference = "the decisions differ in their last bits only"
+    if difference is not None:
+        difference += _changed(stored)
+    return Replayed(recorded, again, len(events), difference)
+
+
+def _first_difference(recorded: list[str], again: list[str]) -> str | None:
+    for number, (before, after) in enumerate(zip_longest(recorded, again)):
+        if before != after:
+            return f"decision {number} was {before or 'absent'} and is {after or 'absent'}"
+    return None
+
+
+def _changed(stored: StoredSession) -> str:
+    """Name what is not as it was when the session was recorded."""
+    now = {**software(), **machine()}
+    before = {**stored.facts.get("software", {}), **stored.facts.get("machine", {})}
+    changed = [f"{name} {before[name]} -> {now.get(name)}" for name in before if before[name] != now.get(name)]
+    return f" (changed since: {', '.join(changed)})" if changed else ""

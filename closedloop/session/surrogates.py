@@ -1,0 +1,81 @@
+"""The same run without a rhythm: what the pipeline would reach on the recording's background alone.
+
+A surrogate is one channel of noise with the background spectrum that calibration fitted, the peak
+removed and all phases random. It is calibrated and run like the recording, at the same wanted rate,
+but with the rhythm gate open: that gate exists to refuse just this.
+"""
+
+import numpy as np
+
+from closedloop.calibration.calibrate import Calibration, calibrate
+from closedloop.config.device import Stimulator
+from closedloop.config.pipeline import Pipeline, Single
+from closedloop.core.playback import dry_run
+from closedloop.core.records import EventKind
+from closedloop.session.evaluation import Phases, phases_at, target_reference
+from closedloop.signal.surrogates import background_noise
+from closedloop.sources.recording import Recording
+
+CHANNEL = "surrogate"
+OPEN_DB = -1000.0
+"""A limit of the rhythm gate that any power passes."""
+
+
+def surrogate_recording(calibration: Calibration, *, duration_s: float, seed: int) -> Recording:
+    """Draw one surrogate of the target signal."""
+    fit, sfreq = calibration.design.fit, calibration.design.sfreq
+    n_samples = round(duration_s * sfreq)
+    noise = background_noise(
+        fit.frequencies_hz,
+        fit.background_psd,
+        n_samples=n_samples,
+        sfreq=sfreq,
+        rng=np.random.default_rng([seed, n_samples]),
+    )
+    return Recording(
+        names=(CHANNEL,),
+        roles=("eeg",),
+        sfreq=sfreq,
+        samples=noise[:, None],
+        times_s=np.arange(n_samples) / sfreq,
+        name=f"surrogate {seed}",
+        sha256=None,
+        notes=(),
+    )
+
+
+def surrogate_pipeline(pipeline: Pipeline, *, rhythm_snr_db: float | str = OPEN_DB) -> Pipeline:
+    """Return the pipeline with its target signal read from the surrogate's one channel."""
+    target = pipeline.signals[pipeline.target.signal]
+    signal = target.model_copy(update={"spatial": Single(type="single", channel=CHANNEL)})
+    gates = pipeline.gates.model_copy(update={"rhythm_snr_db": rhythm_snr_db, "quiet": ()})
+    return pipeline.model_copy(
+        update={"channels": {}, "signals": {pipeline.target.signal: signal}, "gates": gates}
+    )
+
+
+def run_surrogate(
+    pipeline: Pipeline, device: Stimulator, calibration: Calibration, *, duration_s: float, seed: int
+) -> Phases:
+    """Calibrate and run one surrogate.
+
+    Parameters
+    ----------
+    pipeline, device
+        What the recording is run with.
+    calibration
+        Of the recording: the background is taken from it.
+    duration_s
+        Of the recording, calibration included, in s.
+    seed
+        Of the noise.
+    """
+    recording = surrogate_recording(calibration, duration_s=duration_s, seed=seed)
+    flat = surrogate_pipeline(pipeline)
+    rest_s = pipeline.calibration.duration_s
+    own = calibrate(flat, device, recording.between(0.0, rest_s))
+    core, steps = own.core(flat, device, n_channels=1)
+    events = dry_run(
+        core, steps, recording.between(rest_s, duration_s), delay_s=pipeline.source.delay_s
+    )
+    return phases_at(events, target_reference(own, recording), kind=EventKind.DELIVERED, start_s=0.0)
