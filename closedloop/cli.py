@@ -111,14 +111,12 @@ def run(
 
 
 def _load(pipeline: str, recording: str | None) -> "tuple[Pipeline, Stimulator]":
-    from closedloop.config.load import check_against_device, load_pipeline, load_stimulator, with_recording
+    from closedloop.config.load import load_device_of, load_pipeline, with_recording
 
     loaded = load_pipeline(pipeline)
     if recording is not None:
         loaded = with_recording(loaded, recording)
-    device = load_stimulator(loaded.value.stimulator.device, beside=loaded.path.parent)
-    check_against_device(loaded, device)
-    return loaded.value, device.value
+    return loaded.value, load_device_of(loaded).value
 
 
 def _make_folder(pipeline: str, path: Path | None) -> "SessionFolder":

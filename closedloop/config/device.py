@@ -1,0 +1,94 @@
+"""A device: the facts of one amplifier or stimulator of a rig, as a YAML file gives them."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field, RootModel
+
+from closedloop.config.model import Model
+from closedloop.config.pipeline import Delay, NotNegative, Positive
+
+Text = Annotated[str, Field(min_length=1)]
+
+
+class Latency(Model):
+    """From trigger to pulse."""
+
+    latency_s: Delay
+    """In s."""
+    origin: Text
+    """How it was measured, when, and by whom."""
+
+
+class DeviceLimits(Model):
+    """What the device may never be asked for; a pipeline may only tighten it."""
+
+    min_interval_s: Positive
+    """Shortest time between two pulses, in s."""
+    max_pulses_per_session: Annotated[int, Field(ge=1)]
+    """Pulses a session."""
+    max_percent_of_maximum: Annotated[float, Field(gt=0.0, le=100.0)]
+    """Highest intensity, in percent of the maximum stimulator output."""
+
+
+class Artifact(Model):
+    """What a simulated pulse does to the EEG that is played back."""
+
+    saturation_uv: NotNegative
+    """Where the amplifier sits while it is saturated, in µV."""
+    saturation_s: NotNegative
+    """For how long, in s."""
+    decay_uv: NotNegative
+    """Height of the decay that follows, in µV."""
+    decay_s: Positive
+    """Its time constant, in s."""
+    muscle_uv: NotNegative
+    """Height of the muscles' twitch, in µV."""
+    muscle_s: Positive
+    """Its time constant, in s."""
+    recharge_after_s: NotNegative
+    """When the stimulator recharges, in s after the pulse."""
+    recharge_uv: NotNegative
+    """Height of what that leaves, in µV."""
+    recharge_s: Positive
+    """Its time constant, in s."""
+
+
+class Stimulator(Model):
+    """A stimulator."""
+
+    kind: Literal["stimulator"]
+    name: Text
+    """What people call it."""
+    driver: Text
+    """The driver that speaks to it."""
+    latency: Latency
+    """From trigger to pulse."""
+    limits: DeviceLimits
+    """Hard limits."""
+    artifact: Artifact | None = None
+    """For the simulated driver: what a pulse leaves in the EEG."""
+
+
+class AmplifierDelay(Model):
+    """From electrode to time stamp."""
+
+    delay_s: Delay
+    """In s."""
+    origin: Text
+    """How it was measured, when, and by whom."""
+
+
+class Amplifier(Model):
+    """An amplifier."""
+
+    kind: Literal["amplifier"]
+    name: Text
+    """What people call it."""
+    delay: AmplifierDelay
+    """From electrode to time stamp."""
+    range_uv: Positive | None = None
+    """Largest value that it can give, in µV."""
+
+
+class Device(RootModel[Annotated[Stimulator | Amplifier, Field(discriminator="kind")]]):
+    """One device of a rig."""

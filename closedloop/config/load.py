@@ -1,0 +1,187 @@
+"""Loading pipelines and devices, and checking that they fit each other."""
+
+import io
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Generic, TypeVar
+
+from pydantic import BaseModel, ValidationError
+from ruamel.yaml import YAML
+
+from closedloop.config.complaint import complaint
+from closedloop.config.device import Device, Stimulator
+from closedloop.config.document import Document, read_document
+from closedloop.config.fault import Fault
+from closedloop.config.model import Model
+from closedloop.config.pipeline import Pipeline, Playback, SinglePulse, check_train_interval
+from closedloop.config.shipped import shipped_folder
+from closedloop.errors import ConfigError
+
+T = TypeVar("T", covariant=True)
+M = TypeVar("M", bound=BaseModel)
+
+LONGEST_LEAD_S = 0.1
+"""The estimators' grid of leads ends here."""
+LEAD_STEP_S = 0.01
+"""Spacing of that grid: a crossing lies between two of its leads."""
+
+
+@dataclass(frozen=True)
+class Loaded(Generic[T]):
+    """What a file says, and where it says it.
+
+    Attributes
+    ----------
+    value
+        The pipeline or the device.
+    document
+        The file.
+    """
+
+    value: T
+    document: Document
+
+    @property
+    def path(self) -> Path:
+        """The file."""
+        return self.document.path
+
+    def place(self, *keys: str | int) -> str:
+        """Return ``path:line:column`` of a value; of what stands nearest to it where it is a default."""
+        return self.document.place(keys)
+
+
+def load_pipeline(path: str | Path) -> Loaded[Pipeline]:
+    """Load a pipeline from a file, or one that is shipped by its name.
+
+    Raises
+    ------
+    ConfigError
+        Where it cannot be read or used; one line with place, key, value and limit.
+    """
+    document = read_document(_find(path, "pipelines", None))
+    return Loaded(_validated(document, Pipeline), document)
+
+
+def check_file(path: Path) -> str:
+    """Check a pipeline, with the device that it names, or a device; return what it is.
+
+    Raises
+    ------
+    ConfigError
+        Where it cannot be used.
+    """
+    document = read_document(path)
+    if "kind" in document.root:
+        device = _validated(document, Device).root
+        return f"a {device.kind}, {device.name}"
+    pipeline = Loaded(_validated(document, Pipeline), document)
+    load_device_of(pipeline)
+    return f"a pipeline, {pipeline.value.name}"
+
+
+def load_device_of(pipeline: Loaded[Pipeline]) -> Loaded[Stimulator]:
+    """Load the stimulator that a pipeline names, and check that the two fit each other.
+
+    Raises
+    ------
+    ConfigError
+        Where there is none, or the pipeline asks for what its profile forbids.
+    """
+    keys = ("stimulator", "device")
+    try:
+        path = _find(pipeline.value.stimulator.device, "devices", pipeline.path.parent)
+    except ConfigError as error:
+        raise ConfigError(f"{pipeline.place(*keys)}: {'.'.join(keys)} = {error}") from None
+    document = read_document(path)
+    device = _validated(document, Device).root
+    if not isinstance(device, Stimulator):
+        raise ConfigError(f"{document.place(('kind',))}: kind = {device.kind}: must be stimulator")
+    loaded = Loaded(device, document)
+    _check_against_device(pipeline, loaded)
+    return loaded
+
+
+def with_recording(pipeline: Loaded[Pipeline], recording: str) -> Loaded[Pipeline]:
+    """Return the pipeline with its source replaced by a recording's playback, from its beginning to its end."""
+    source = pipeline.value.source
+    playback = Playback(
+        type="playback", recording=recording, delay_s=source.delay_s, artifacts=source.artifacts
+    )
+    return Loaded(pipeline.value.model_copy(update={"source": playback}), pipeline.document)
+
+
+def resolved_yaml(value: Model) -> str:
+    """Return a pipeline or a device as YAML with every default written out."""
+    text = io.StringIO()
+    yaml = YAML()
+    yaml.width = 120
+    yaml.dump(value.model_dump(mode="json"), text)
+    return text.getvalue()
+
+
+def _check_against_device(pipeline: Loaded[Pipeline], device: Loaded[Stimulator]) -> None:
+    try:
+        _check_limits(pipeline.value, device.value)
+        _check_lead(pipeline.value, device.value)
+    except Fault as fault:
+        name = ".".join(map(str, fault.keys))
+        raise ConfigError(f"{pipeline.place(*fault.keys)}: {name}{fault} ({device.path})") from None
+
+
+def _check_limits(pipeline: Pipeline, device: Stimulator) -> None:
+    own, allowed, protocol = pipeline.limits, device.limits, pipeline.protocol
+    if own.max_pulses > allowed.max_pulses_per_session:
+        raise Fault(
+            ("limits", "max_pulses"),
+            f" = {own.max_pulses}: is above the device's limits.max_pulses_per_session = {allowed.max_pulses_per_session}",
+        )
+    whose = f"the device's limits.min_interval_s = {allowed.min_interval_s:g}"
+    if own.min_interval_s is not None and own.min_interval_s < allowed.min_interval_s:
+        raise Fault(("limits", "min_interval_s"), f" = {own.min_interval_s:g}: is below {whose}")
+    if protocol.min_interval_s < allowed.min_interval_s:
+        raise Fault(("protocol", "min_interval_s"), f" = {protocol.min_interval_s:g}: is below {whose}")
+    if not isinstance(protocol, SinglePulse) and protocol.frequency_hz != "individual":
+        try:
+            check_train_interval(protocol.frequency_hz, allowed.min_interval_s, "the device's limits.min_interval_s")
+        except Fault as fault:
+            raise Fault(fault.keys, f" = {protocol.frequency_hz:g}: {fault}") from None
+    percent = pipeline.stimulator.intensity.percent_of_maximum
+    if percent is not None and percent > allowed.max_percent_of_maximum:
+        raise Fault(
+            ("stimulator", "intensity", "percent_of_maximum"),
+            f" = {percent:g}: is above the device's limits.max_percent_of_maximum = {allowed.max_percent_of_maximum:g}",
+        )
+
+
+def _check_lead(pipeline: Pipeline, device: Stimulator) -> None:
+    lead_s = pipeline.source.delay_s + device.latency.latency_s + pipeline.target.plan_ahead_s + LEAD_STEP_S
+    if lead_s > LONGEST_LEAD_S:
+        raise Fault(
+            ("source", "delay_s"),
+            f" = {pipeline.source.delay_s:g}: with the device's latency_s = {device.latency.latency_s:g}, "
+            f"target.plan_ahead_s = {pipeline.target.plan_ahead_s:g} and {LEAD_STEP_S:g} s for one step of the grid it "
+            f"takes a prediction of {lead_s:g} s (at most {LONGEST_LEAD_S:g})",
+        )
+
+
+def _validated(document: Document, model: type[M]) -> M:
+    try:
+        return model.model_validate(document.plain())
+    except ValidationError as error:
+        raise ConfigError(complaint(document, error, model)) from None
+
+
+def _find(path: str | Path, shelf: str, beside: Path | None) -> Path:
+    """Return a file by its path, or by its name from the shelf of such files."""
+    given = Path(path)
+    if given.suffix in {".yaml", ".yml"} or given.exists():
+        return given
+    shelves = [shipped_folder(shelf)]
+    if beside is not None:
+        shelves.insert(0, beside.parent / shelf)
+    for folder in shelves:
+        if (folder / f"{path}.yaml").is_file():
+            return folder / f"{path}.yaml"
+    known = sorted({file.stem for folder in shelves for file in folder.glob("*.yaml")})
+    raise ConfigError(f"{path}: there is no such file, and none of that name in {shelf}/ (there: {', '.join(known)})")

@@ -1,0 +1,88 @@
+"""Reading XDF, the format in which LabRecorder stores streams."""
+
+import logging
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyxdf
+
+from closedloop.errors import RecordingError
+from closedloop.sources.recording import Recording, Role
+
+TO_UV = {
+    "": 1.0,
+    "microvolts": 1.0,
+    "microvolt": 1.0,
+    "uv": 1.0,
+    "µv": 1.0,
+    "μv": 1.0,
+    "millivolts": 1e3,
+    "millivolt": 1e3,
+    "mv": 1e3,
+    "volts": 1e6,
+    "volt": 1e6,
+    "v": 1e6,
+}
+ROLES: dict[str, Role] = {"eeg": "eeg", "emg": "emg", "trigger": "trigger", "stim": "trigger", "": "eeg"}
+
+
+def read_xdf(path: Path, sha256: str) -> Recording:
+    """Read the first EEG stream of an XDF file, with the time stamps that it was recorded with.
+
+    Raises
+    ------
+    RecordingError
+        Where the file is damaged or holds no EEG.
+    """
+    logger = logging.getLogger("pyxdf")
+    level = logger.level
+    logger.setLevel(logging.CRITICAL)
+    try:
+        streams, _ = pyxdf.load_xdf(str(path), dejitter_timestamps=False)
+    except Exception as error:  # noqa: BLE001 - the parser raises whatever a damaged file makes it
+        raise RecordingError(f"{path} cannot be read: {' '.join(str(error).split())}") from None
+    finally:
+        logger.setLevel(level)
+    for stream in streams:
+        series = stream["time_series"]
+        if _text(stream["info"], "type").lower() == "eeg" and isinstance(series, np.ndarray) and len(series):
+            return _recording(path, sha256, stream)
+    kinds = ", ".join(_text(stream["info"], "type") or "(no type)" for stream in streams) or "none"
+    raise RecordingError(f"{path} holds no stream of type EEG with samples (streams: {kinds})")
+
+
+def _recording(path: Path, sha256: str, stream: dict[str, Any]) -> Recording:
+    info = stream["info"]
+    sfreq = float(_text(info, "nominal_srate"))
+    if not sfreq > 0.0:
+        raise RecordingError(f"{path}: nominal_srate = {sfreq:g}: an EEG stream must have a regular rate")
+    samples = np.array(stream["time_series"], dtype=float)
+    channels = _channels(info, samples.shape[1])
+    for place, channel in enumerate(channels):
+        unit = _text(channel, "unit").lower()
+        if unit not in TO_UV:
+            raise RecordingError(f"{path}: the unit {unit} of channel {_text(channel, 'label')} is not one of volts")
+        samples[:, place] *= TO_UV[unit]
+    times_s = np.asarray(stream["time_stamps"], dtype=float)
+    return Recording(
+        names=tuple(_text(channel, "label") or f"channel {n + 1}" for n, channel in enumerate(channels)),
+        roles=tuple(ROLES.get(_text(channel, "type").lower(), "misc") for channel in channels),
+        sfreq=sfreq,
+        samples=samples,
+        times_s=times_s - times_s[0],
+        name=path.name,
+        sha256=sha256,
+    )
+
+
+def _channels(info: dict[str, Any], n_channels: int) -> list[dict[str, Any]]:
+    description = (info.get("desc") or [None])[0] or {}
+    channels = (description.get("channels") or [None])[0] or {}
+    found: list[dict[str, Any]] = channels.get("channel") or []
+    return found if len(found) == n_channels else [{} for _ in range(n_channels)]
+
+
+def _text(info: dict[str, Any], key: str) -> str:
+    value = (info.get(key) or [""])[0]
+    return value if isinstance(value, str) else ""
