@@ -94,7 +94,7 @@ def inner(function: Callable[P, R]) -> Callable[P, R]:
 
 
 def _decorator(signature: Any, **more: bool) -> Callable[[Callable[P, R]], Callable[P, R]]:
-    options = {"cache": True, "nogil": True, "error_model": "numpy", **more}
+    options = {"cache": True, "nogil": True, "error_model": "numpy", "_nrt": False, **more}
 
     def decorate(function: Callable[P, R]) -> Callable[P, R]:
         # Only for the moment of decoration: other packages' compiled code stays where they keep it.

@@ -17,8 +17,8 @@ from closedloop.core.records import EventKind
 from closedloop.core.state import Core, Steps
 from closedloop.sources.recording import Recording
 
-N_BISECTIONS = 10
-"""The limit is found to 1 % of its value."""
+N_BISECTIONS = 8
+"""The limit is found to about 1 % of its value."""
 
 
 @dataclass(frozen=True)

@@ -32,10 +32,10 @@ def on_deadline(core: Core, now: float) -> bool:
         return False
     reason = approve_pulse(core, now)
     if reason != Reason.NONE:
+        refuse(core, reason, now)
         # A train that has begun has used its trial; what is left of it never falls due.
         if plan["pulse"] > 0:
             use_trial(core, plan["due_s"])
-        refuse(core, reason, now)
         return False
     if plan["pulse"] == 0 and is_withheld(core):
         write_event(core, EventKind.WITHHELD, Reason.NONE, now)

@@ -11,7 +11,8 @@ from closedloop.core.replay import play, post_command, post_device
 from closedloop.core.state import Core, Steps
 from closedloop.sources.recording import Recording
 
-CHUNK_S = 1.0
+CHUNK_S = 10.0
+"""To hand a chunk over takes numba some ms to recognise its arguments."""
 Chunk = tuple[NDArray[np.float64], NDArray[np.float64]]
 
 
@@ -41,5 +42,6 @@ def dry_run(core: Core, steps: Steps, recording: Recording, *, delay_s: float) -
     post_device(core, ready=True)
     post_command(core, Command.ARM)
     none = make_artifact(np.zeros((0, len(recording.names))))
-    events = [drained.events for drained in play(core, steps, chunks(recording, delay_s=delay_s), none)]
+    whole = [(recording.samples, recording.times_s + delay_s)]
+    events = [drained.events for drained in play(core, steps, whole, none)]
     return np.concatenate([*events, core.events.records[:0]])

@@ -230,7 +230,8 @@ def replay(
 ) -> NDArray[np.void]:
     """Repeat a session's inputs and return its decisions, records of type ``EVENT``."""
     events = []
-    first_row = int(inputs["code"][inputs["kind"] == InputKind.SAMPLE].min(initial=0))
+    rows = inputs["code"][inputs["kind"] == InputKind.SAMPLE]
+    first_row = int(rows[0]) if rows.size else 0
     for start in range(0, len(inputs), _RESERVE):
         _repeat(core, steps, np.ascontiguousarray(inputs[start : start + _RESERVE]), values, first_row)
         events.append(drain(core.events))

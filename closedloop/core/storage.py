@@ -54,7 +54,8 @@ def from_arrays(arrays: Mapping[str, NDArray[Any]]) -> Core:
             array = arrays[name]
             if array.dtype != like.dtype or array.ndim != like.ndim:
                 raise SessionError(f"state: {name} is {array.dtype}, {array.ndim}-dimensional; not as this version reads")
-            return np.ascontiguousarray(array)
+            # A file does not keep that records are aligned, and compiled code counts on it.
+            return np.ascontiguousarray(array).view(like.dtype)
         fields = getattr(like, "_fields", None)
         names = fields or [str(place) for place in range(len(like))]
         parts = [build(f"{name}.{child}" if name else child, value) for child, value in zip(names, like, strict=True)]

@@ -46,20 +46,16 @@ def design_wiener(rest: Rest, settings: WienerSettings) -> Designed:
     scale = float(np.trace(gram)) / n_taps
     if not scale > 0.0:
         raise CalibrationError("the calibration holds no signal: every sample is zero after conditioning")
-    held_out = [
-        (gram - b.T @ b, moments - b.T @ t) for b, t in blocks
-    ]
+    folds = [(b, t, _Ridge(gram - b.T @ b, moments - b.T @ t)) for b, t in blocks]
     errors = [
-        sum(np.sum(np.abs(t - b @ _solve(g, m, r * scale)) ** 2) for (b, t), (g, m) in zip(blocks, held_out, strict=True))
+        sum(float(np.sum(np.abs(t - b @ fold.weights(r * scale)) ** 2)) for b, t, fold in folds)
         for r in RIDGES
     ]
     ridge = float(RIDGES[int(np.argmin(errors))])
-    predicted = np.concatenate(
-        [b @ _solve(g, m, ridge * scale) for (b, _), (g, m) in zip(blocks, held_out, strict=True)]
-    )
+    predicted = np.concatenate([b @ fold.weights(ridge * scale) for b, _, fold in folds])
     truth = np.concatenate([t for _, t in blocks])
     noise, growth = error_model(predicted, truth)
-    weights = _solve(gram, moments, ridge * scale).T
+    weights = _Ridge(gram, moments).weights(ridge * scale).T
     return Designed(
         step=complex_fir,
         state=fir_state(weights, stride=stride, noise=noise, growth=growth),
@@ -73,11 +69,17 @@ def design_wiener(rest: Rest, settings: WienerSettings) -> Designed:
     )
 
 
-def _solve(
-    gram: NDArray[np.float64], moments: NDArray[np.complex128], ridge: float
-) -> NDArray[np.complex128]:
-    solution: NDArray[np.complex128] = np.linalg.solve(gram + ridge * np.eye(len(gram)), moments)
-    return solution
+class _Ridge:
+    """The normal equations of one set of rows, solved for any ridge by one eigendecomposition."""
+
+    def __init__(self, gram: NDArray[np.float64], moments: NDArray[np.complex128]) -> None:
+        self._values, self._vectors = np.linalg.eigh(gram)
+        self._moments = self._vectors.T @ moments
+
+    def weights(self, ridge: float) -> NDArray[np.complex128]:
+        """Return the weights, of shape (n_taps, N_LEADS)."""
+        weights: NDArray[np.complex128] = self._vectors @ (self._moments / (self._values + ridge)[:, None])
+        return weights
 
 
 def _blocks(

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -98,8 +98,8 @@ def phases_at(
     )
 
 
-def pooled(parts: Sequence[Phases]) -> Phases:
-    """Put the chances of several runs together; each run is one block of the bootstrap."""
+def joined(parts: Sequence[Phases]) -> Phases:
+    """Put the chances of several runs over one recording together: what fell into one block stays there."""
     if not parts:
         empty = np.zeros(0)
         return Phases(np.zeros(0, np.int64), empty, empty)
@@ -110,8 +110,14 @@ def pooled(parts: Sequence[Phases]) -> Phases:
         members={
             name: np.concatenate([part.members[name] for part in parts]) for name in parts[0].members
         },
-        block=np.repeat(np.arange(len(parts)), [part.target.size for part in parts]),
+        block=np.concatenate([part.block for part in parts]),
     )
+
+
+def pooled(parts: Sequence[Phases]) -> Phases:
+    """Put the chances of runs over different recordings together; each run is one block of the bootstrap."""
+    block = np.repeat(np.arange(len(parts)), [part.target.size for part in parts])
+    return replace(joined(parts), block=block)
 
 
 def as_json(statistics: PhaseStatistics) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 
+import numpy as np
 from numpy.typing import NDArray
 
 from closedloop.calibration.calibrate import Calibration

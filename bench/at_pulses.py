@@ -1,0 +1,121 @@
+"""Accuracy at the pulses: six recordings, two montages, each beside surrogates without a rhythm.
+
+    python bench/at_pulses.py --json FILE [--recordings DIR]
+
+20 ms of total delay, at least 2 s between pulses, four target phases in turn. Everything is designed,
+and the limit that gives 10 pulses a minute fixed, on the first 60 s; the loop runs over the rest from
+several starts. Errors are against the evaluation family. The same minutes run from several starts are
+not new data: the bootstrap draws blocks of 10 s, over all starts at once.
+"""
+
+import argparse
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from cohort import DELAY_S, MONTAGES, RECORDINGS, REST_S, in_parallel, machine, open_cut, pipeline_for, show, use_recordings, write
+
+from closedloop.calibration.calibrate import calibrate
+from closedloop.core.playback import dry_run
+from closedloop.core.records import EventKind
+from closedloop.session.evaluation import Phases, joined, phases_at, pooled, target_reference
+from closedloop.session.surrogates import run_surrogate
+from closedloop.signal.circular import phase_statistics
+
+OFFSETS_S = (0.0, 0.4, 0.8, 1.2, 1.6, 2.0, 2.4, 2.8)
+N_SURROGATES = 40
+
+
+def measure(name: str, montage: str, n_surrogates: int) -> tuple[dict[str, Any], Phases]:
+    """Run one recording at one montage from every start, and its surrogates."""
+    pipeline, device = pipeline_for(montage)
+    recording, rest, rest_of_it = open_cut(name)
+    calibration = calibrate(pipeline, device, rest)
+    reference = target_reference(calibration, recording)
+    parts, speeds, minutes = [], [], 0.0
+    for offset_s in OFFSETS_S:
+        run = recording.between(REST_S + offset_s, recording.duration_s)
+        core, steps = calibration.core(pipeline, device, n_channels=len(run.names))
+        begun = time.perf_counter()
+        events = dry_run(core, steps, run, delay_s=DELAY_S)
+        speeds.append(run.duration_s / (time.perf_counter() - begun))
+        minutes += run.duration_s / 60.0
+        parts.append(phases_at(events, reference, kind=EventKind.DELIVERED, start_s=0.0))
+    phases = joined(parts)
+    surrogates = pooled(
+        [
+            run_surrogate(pipeline, device, calibration, duration_s=recording.duration_s, seed=seed)
+            for seed in range(n_surrogates)
+        ]
+    ).statistics()
+    statistics = phases.statistics()
+    row = {
+        "recording": name,
+        "montage": montage,
+        "snr_db": calibration.design.fit.snr_db,
+        "rhythm": calibration.design.verdict.partition(" (")[0],
+        "n": statistics.n,
+        "circular_sd_deg": statistics.circular_sd_deg,
+        "ci95_deg": statistics.ci95_deg,
+        "bias_deg": statistics.bias_deg,
+        "pulses_per_minute": statistics.n / minutes,
+        "surrogate_sd_deg": surrogates.circular_sd_deg,
+        "surrogate_ci95_deg": surrogates.ci95_deg,
+        "surrogate_n": surrogates.n,
+        "replay_speed_x": float(np.median(speeds)),
+    }
+    return row, phases
+
+
+def summary(montage: str, rows: list[dict[str, Any]], phases: list[Phases]) -> dict[str, Any]:
+    """Return the figures over all recordings of one montage."""
+    fired = [row for row in rows if row["n"] > 1]
+    whole = joined(phases)
+    block = np.concatenate([100_000 * number + part.block for number, part in enumerate(phases)])
+    statistics = phase_statistics(whole.error, block)
+    members = {
+        name: phase_statistics(phase - whole.target, block).circular_sd_deg for name, phase in whole.members.items()
+    }
+    return {
+        "montage": montage,
+        "recordings that fired": len(fired),
+        "median circular_sd_deg": float(np.median([row["circular_sd_deg"] for row in fired])) if fired else None,
+        "median ratio to surrogates": float(
+            np.median([row["circular_sd_deg"] / row["surrogate_sd_deg"] for row in fired])
+        )
+        if fired
+        else None,
+        "pooled n": statistics.n,
+        "pooled bias_deg": statistics.bias_deg,
+        "bias ci95_deg": statistics.bias_ci95_deg,
+        **{f"pooled SD, {name}": value for name, value in members.items()},
+    }
+
+
+def main() -> None:
+    """Run all of it and print the tables."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--json", type=Path, help="write the rows to this file")
+    parser.add_argument("--recordings", type=Path, help="folder of the recordings; otherwise the library's")
+    parser.add_argument("--surrogates", type=int, default=N_SURROGATES, help="surrogates of each row")
+    options = parser.parse_args()
+    use_recordings(options.recordings)
+    jobs = [(name, montage, options.surrogates) for montage in MONTAGES for name in RECORDINGS]
+    measured = list(in_parallel(measure, jobs, doing="recordings and their surrogates"))
+    rows = [row for row, _ in measured]
+    summaries = [
+        summary(
+            montage,
+            [row for row in rows if row["montage"] == montage],
+            [phases for row, phases in measured if row["montage"] == montage],
+        )
+        for montage in MONTAGES
+    ]
+    show(f"At the pulses ({machine()})", rows)
+    show("Over all recordings", summaries)
+    write(options.json, rows=rows, summary=summaries)
+
+
+if __name__ == "__main__":
+    main()

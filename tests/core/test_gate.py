@@ -1,0 +1,376 @@
+"""Each reason to refuse, one by one, and the order in which they are asked."""
+
+import itertools
+import math
+
+import numpy as np
+import pytest
+
+from closedloop.core.reasons import EXPLANATIONS, Reason
+from closedloop.core.records import Command, EventKind, InputKind
+from closedloop.core.state import COMMITTED
+
+
+def outcome(core, run, sine, seconds=1.0):
+    """Return the set of all outcomes: a reason for each refusal, NONE for a pulse."""
+    return {Reason(r) for r in run(core, sine(seconds)).events["reason"]}
+
+
+def test_nothing_is_refused_when_all_is_well(make_core, run, sine):
+    assert outcome(make_core(), run, sine) == {Reason.NONE}
+
+
+def test_not_armed(make_core, run, sine):
+    assert outcome(make_core(gate={"armed": 0}), run, sine) == {Reason.NOT_ARMED}
+
+
+def test_a_core_is_not_armed_before_it_is_told(make_core):
+    assert make_core(gate={"armed": 0}).gate["armed"][0] == 0
+
+
+@pytest.mark.parametrize(("command", "reason"), [(Command.STOP, Reason.STOPPED), (Command.DISARM, Reason.NOT_ARMED)])
+def test_stop_and_disarm_hold_until_armed_again(armed_script, refused, command, reason):
+    told = armed_script
+    assert told.fire()["kind"].tolist() == [EventKind.DELIVERED]
+    told.command(command)
+    assert set(refused(told.samples(100))) == {reason}
+    told.command(Command.ARM)
+    assert told.fire()["kind"].tolist() == [EventKind.DELIVERED]
+
+
+@pytest.mark.parametrize(("command", "reason"), [(Command.STOP, Reason.STOPPED), (Command.DISARM, Reason.NOT_ARMED)])
+def test_a_committed_pulse_is_stopped(armed_script, refused, command, reason):
+    trigger_s = armed_script.until_due()
+    armed_script.command(command)
+    assert refused(armed_script.deadline(trigger_s)) == [reason]
+
+
+@pytest.mark.parametrize("now", [-1.0, math.nan, math.inf, -math.inf])
+@pytest.mark.parametrize("kind", [InputKind.SAMPLE, InputKind.DEADLINE, InputKind.COMMAND])
+def test_clock_that_runs_backwards_or_is_no_number_disarms(armed_script, refused, kind, now):
+    armed_script.samples(50)
+    armed_script.tell(kind, code=Command.PAUSE, timestamp=0.5, now=now)
+    gate = armed_script.core.gate[0]
+    assert (gate["armed"], gate["disarmed_by"]) == (0, Reason.CLOCK)
+    armed_script.n_samples += 1
+    assert set(refused(armed_script.samples(50))) <= {Reason.NOT_ARMED, Reason.GAP}
+
+
+@pytest.mark.parametrize("correction_s", [math.nan, math.inf, -math.inf])
+def test_clock_correction_that_is_no_number_disarms(armed_script, correction_s):
+    armed_script.tell(InputKind.CLOCK, value=correction_s)
+    gate = armed_script.core.gate[0]
+    assert (gate["armed"], gate["disarmed_by"]) == (0, Reason.CLOCK)
+
+
+def test_stop_is_obeyed_even_when_its_clock_is_wrong(armed_script, refused):
+    armed_script.samples(50)
+    armed_script.command(Command.STOP, now=0.0)
+    assert armed_script.core.gate["stopped"][0] == 1
+
+
+def test_stale(make_core, script, refused):
+    told = script(make_core(limits={"max_lateness_s": 10.0}))
+    told.until_due()
+    assert refused(told.deadline(told.now + 0.11)) == [Reason.STALE]
+
+
+def test_stale_where_samples_arrive_too_late_to_be_of_use(armed_script, refused):
+    for n in range(30):
+        armed_script.sample(now=n * 0.01 + 0.2)
+    assert set(refused(armed_script.events)) == {Reason.STALE}
+    assert len(armed_script.events) in (2, 3, 4)
+
+
+def test_stale_where_the_newest_sample_claims_to_come_from_the_future(make_core, script, refused):
+    told = script(make_core())
+    trigger_s = told.until_due()
+    told.sample(timestamp=1e6, now=told.now)
+    assert EventKind.DELIVERED not in told.deadline(trigger_s)["kind"]
+
+
+def test_device_not_ready(armed_script, refused):
+    armed_script.tell(InputKind.DEVICE, code=0)
+    assert set(refused(armed_script.samples(50))) == {Reason.DEVICE_NOT_READY}
+
+
+@pytest.mark.parametrize("code", [-1, 2, 10**9])
+def test_a_device_is_ready_only_where_it_says_so(armed_script, code):
+    armed_script.tell(InputKind.DEVICE, code=code)
+    assert armed_script.core.gate["device_ready"][0] == 0
+
+
+def test_warm_up(make_core, run, sine, refused):
+    events = run(make_core(window=50), sine(2.0)).events
+    assert refused(events) == [Reason.WARM_UP] * 5
+    assert events["kind"][5:].tolist() == [EventKind.DELIVERED] * len(events[5:])
+
+
+def test_gap(make_core, run, sine, refused):
+    samples = sine(2.0)
+    there = np.r_[0:100, 103:200]
+    core = make_core(window=40)
+    events = run(core, samples[there], timestamps=there / 100.0).events
+    assert core.timing["missing"][0] == 3
+    assert refused(events)[-1] == Reason.GAP
+    between = events[(events["now_s"] > 1.0) & (events["now_s"] < 1.43)]
+    assert set(between["reason"]) == {Reason.GAP}
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+def test_non_finite(make_core, run, sine, value):
+    samples = sine(2.0)
+    samples[100] = value
+    events = run(make_core(window=30), samples).events
+    during = events[(events["now_s"] >= 1.0) & (events["now_s"] < 1.29)]
+    assert set(during["reason"]) == {Reason.NON_FINITE}
+    after = events[events["now_s"] > 1.4]
+    assert set(after["kind"]) == {EventKind.DELIVERED}
+
+
+def test_out_of_range(make_core, run, sine):
+    samples = sine(2.0)
+    samples[100] = 1001.0
+    events = run(make_core(window=30, quality={"range_uv": 1000.0}), samples).events
+    during = events[(events["now_s"] >= 1.0) & (events["now_s"] < 1.29)]
+    assert set(during["reason"]) == {Reason.OUT_OF_RANGE}
+
+
+def test_held(make_core, run, sine, refused):
+    core = make_core(window=20, quality={"hold_s": 0.3})
+    events = run(core, sine(3.0)).events
+    assert set(refused(events)) == {Reason.WARM_UP, Reason.HELD}
+    fired = events[events["kind"] == EventKind.DELIVERED]
+    # The hold, then one full window of the estimator, then the next crossing.
+    assert np.diff(fired["due_s"]).min() >= 0.3 + 0.2 - 1e-9
+    assert np.diff(fired["due_s"]).max() < 0.3 + 0.2 + 0.15
+
+
+def test_artifact(make_core, run, sine):
+    core = make_core(ceilings_uv=(39.0, math.inf))
+    assert Reason.ARTIFACT in outcome(core, run, sine)
+    assert outcome(make_core(ceilings_uv=(40.1, math.inf)), run, sine) == {Reason.NONE}
+
+
+def test_artifact_forbids_for_the_whole_quality_window(make_core, run, sine):
+    samples = sine(2.0)
+    samples[100] = 500.0
+    core = make_core()
+    window_s = 7 * core.quality["block"][0] / 100.0
+    events = run(core, samples).events
+    during = events[(events["now_s"] >= 1.0) & (events["now_s"] < 1.0 + window_s)]
+    assert set(during["reason"]) == {Reason.ARTIFACT}
+    assert set(events[events["now_s"] > 1.0 + 2 * window_s]["kind"]) == {EventKind.DELIVERED}
+
+
+def test_flat(make_core, run):
+    assert {Reason(r) for r in run(make_core(), np.full((100, 1), 7.0)).events["reason"]} == {Reason.FLAT}
+
+
+def test_not_quiet(make_core, run, sine):
+    core = make_core(n_signals=2, ceilings_uv=(150.0, math.inf, 10.0))
+    assert Reason.NOT_QUIET in outcome(core, run, sine)
+
+
+@pytest.mark.parametrize("bad", [math.nan, 1e5])
+def test_a_quiet_signal_that_is_not_seen_is_not_quiet(make_core, script, bad):
+    """One good sample of the last few must not speak for a muscle that is out of sight."""
+    core = make_core(n_signals=2, ceilings_uv=(150.0, math.inf, 1000.0), quality={"range_uv": 1000.0})
+    core.signals.states[0][5] = 0.0  # the estimator of the target does not mind
+    told = script(core)
+    for n in range(30):
+        told.sample(bad if n % 5 else None)
+    told.deadline(told.now)
+    assert core.gate["pulses"][0] == 0
+    assert EventKind.DELIVERED not in told.events["kind"]
+    assert core.plan["status"][0] != COMMITTED
+
+
+def test_no_rhythm(make_core, run, sine):
+    assert outcome(make_core(limits={"rhythm_snr_db": 300.0}), run, sine) == {Reason.NO_RHYTHM}
+
+
+def test_no_rhythm_before_the_resonators_have_warmed_up(make_core, run, sine):
+    core = make_core()
+    core.rhythm.progress[3] = 0.0
+    events = run(core, sine(6.0)).events
+    assert set(events[events["now_s"] < 2.9]["reason"]) == {Reason.NO_RHYTHM}
+    assert set(events[events["now_s"] > 3.1]["reason"]) == {Reason.NONE}
+
+
+@pytest.mark.parametrize("sd", [0.51, math.inf, -0.1, -math.inf])
+def test_phase_sd(make_core, run, sine, sd):
+    assert outcome(make_core(sd=sd), run, sine) <= {Reason.PHASE_SD, Reason.WARM_UP}
+    assert outcome(make_core(sd=sd), run, sine)
+
+
+def test_min_interval(make_core, run, sine):
+    core = make_core(limits={"min_interval_s": 0.25})
+    events = run(core, sine(3.0)).events
+    assert events["reason"].tolist()[:6] == [0, Reason.MIN_INTERVAL, Reason.MIN_INTERVAL] * 2
+
+
+def test_min_interval_counts_from_when_the_last_pulse_really_left(make_core, script, refused):
+    told = script(make_core(limits={"min_interval_s": 0.1, "max_lateness_s": 0.01}))
+    told.deadline(told.until_due() + 0.005)
+    assert refused(told.samples(12)) == [Reason.MIN_INTERVAL]
+
+
+def test_a_train_faster_than_the_limit_is_refused_whole(make_core, run, sine):
+    core = make_core(policy={"pulses": 3, "pulse_interval_s": 0.049}, limits={"min_interval_s": 0.05})
+    assert outcome(core, run, sine) == {Reason.MIN_INTERVAL}
+
+
+def test_max_pulses(make_core, run, sine):
+    core = make_core(limits={"max_pulses": 3})
+    events = run(core, sine(2.0)).events
+    assert events["reason"].tolist() == [0] * 3 + [Reason.MAX_PULSES] * (len(events) - 3)
+    assert core.gate["pulses"][0] == 3
+
+
+def test_a_train_that_would_pass_the_pulse_limit_is_refused_whole(make_core, run, sine):
+    core = make_core(policy={"pulses": 3, "pulse_interval_s": 0.06}, limits={"max_pulses": 8})
+    run(core, sine(5.0))
+    assert core.gate["pulses"][0] == 6
+
+
+def test_record_full(make_core, script, repeat):
+    """Three pulses fit, and in the last place why there is no fourth; what comes then is counted as lost."""
+    recorder = script(make_core())
+    for _ in range(6):
+        recorder.fire()
+    core = make_core(events=4)
+    repeat(core, recorder)
+    assert core.events.records["reason"].tolist() == [0, 0, 0, Reason.RECORD_FULL]
+    assert core.gate["pulses"][0] == 3
+    assert core.events.indices[2] == 2
+
+
+@pytest.mark.parametrize(("late_s", "reason"), [(0.0009, Reason.NONE), (0.0011, Reason.TOO_LATE)])
+def test_too_late(armed_script, late_s, reason):
+    assert armed_script.deadline(armed_script.until_due() + late_s)["reason"].tolist() == [reason]
+
+
+def test_a_deadline_that_comes_early_decides_nothing(armed_script):
+    trigger_s = armed_script.until_due()
+    assert len(armed_script.deadline(np.nextafter(trigger_s, 0.0))) == 0
+    assert armed_script.deadline(trigger_s)["kind"].tolist() == [EventKind.DELIVERED]
+
+
+def test_paused(armed_script, refused):
+    armed_script.command(Command.PAUSE)
+    assert set(refused(armed_script.samples(50))) == {Reason.PAUSED}
+    armed_script.command(Command.RESUME)
+    assert armed_script.fire()["kind"].tolist() == [EventKind.DELIVERED]
+
+
+def test_protocol_complete(make_core, run, sine):
+    events = run(make_core(n_trials=2), sine(2.0)).events
+    assert events["reason"].tolist() == [0] * 2 + [Reason.PROTOCOL_COMPLETE] * (len(events) - 2)
+
+
+def test_interval(make_core, run, sine):
+    events = run(make_core(wait_s=0.25), sine(2.0)).events
+    assert events["reason"].tolist()[:6] == [0, Reason.INTERVAL, Reason.INTERVAL] * 2
+
+
+def test_rate(make_core, run, sine):
+    assert outcome(make_core(policy={"sd_limit": 0.09}), run, sine) == {Reason.RATE}
+
+
+def test_estimator_failed(make_core, run, sine):
+    core = make_core(fails_at=50)
+    events = run(core, sine(2.0)).events
+    gate = core.gate[0]
+    assert (gate["armed"], gate["disarmed_by"]) == (0, Reason.ESTIMATOR_FAILED)
+    assert np.count_nonzero(events["kind"] == EventKind.DELIVERED) in (4, 5)
+    assert events[events["kind"] == EventKind.DELIVERED]["now_s"].max() <= 0.5
+
+
+def test_a_failing_estimator_leaves_no_chance_without_a_record(make_core, run, sine):
+    events = run(make_core(fails_at=50), sine(2.0)).events
+    assert Reason.ESTIMATOR_FAILED in events["reason"]
+    assert len(events) >= 18
+
+
+@pytest.mark.parametrize("code", [1, -1])
+def test_write_failed(armed_script, refused, code):
+    armed_script.fire()
+    armed_script.tell(InputKind.WRITTEN, code=code)
+    gate = armed_script.core.gate[0]
+    assert (gate["armed"], gate["disarmed_by"], gate["pulses"]) == (0, Reason.WRITE_FAILED, 1)
+    armed_script.n_samples += 3
+    assert set(refused(armed_script.samples(60))) == {Reason.NOT_ARMED}
+
+
+@pytest.mark.parametrize(("code", "value"), [(0, 0.0), (7, 0.0), (6, 1.0), (6, -1.0), (6, math.nan), (6, math.inf)])
+def test_a_command_that_makes_no_sense_disarms(armed_script, code, value):
+    armed_script.command(code, value, now=0.0)
+    assert armed_script.core.gate["armed"][0] == 0
+
+
+def test_an_input_of_unknown_kind_disarms(armed_script):
+    armed_script.tell(77)
+    assert armed_script.core.gate["armed"][0] == 0
+
+
+def test_a_sample_that_turns_bad_after_the_commitment_stops_the_pulse(armed_script, make_core, script):
+    """Each pulse is approved again at its due time, also by what the newest sample shows."""
+    told = script(make_core(policy={"horizon_s": 0.05, "plan_ahead_s": 0.05}))
+    trigger_s = told.until_committed()
+    told.sample(math.nan)
+    assert told.now <= trigger_s
+    assert EventKind.DELIVERED not in told.deadline(trigger_s)["kind"]
+
+
+def test_every_reason_is_explained_or_a_cause_of_disarming():
+    assert set(Reason) - set(EXPLANATIONS) == {Reason.NONE, Reason.ESTIMATOR_FAILED, Reason.WRITE_FAILED}
+
+
+LIMITS = ["min_interval_s", "max_lateness_s", "max_data_age_s", "rhythm_snr_db", "max_phase_sd"]
+
+
+@pytest.mark.parametrize("limit", LIMITS)
+def test_a_limit_that_is_no_number_refuses(make_core, run, sine, limit):
+    assert Reason.NONE not in outcome(make_core(limits={limit: math.nan}), run, sine)
+
+
+@pytest.mark.parametrize("value", [math.inf, -math.inf])
+@pytest.mark.parametrize("limit", LIMITS)
+def test_a_limit_that_is_infinite_refuses(make_core, run, sine, limit, value):
+    assert Reason.NONE not in outcome(make_core(limits={limit: value}), run, sine)
+
+
+FAULTS = {
+    Reason.PAUSED: lambda core: core.policy.__setitem__("paused", 1),
+    Reason.PROTOCOL_COMPLETE: lambda core: core.policy.__setitem__("trial", core.trials.size),
+    Reason.INTERVAL: lambda core: core.policy.__setitem__("next_s", math.inf),
+    Reason.STOPPED: lambda core: core.gate.__setitem__("stopped", 1),
+    Reason.NOT_ARMED: lambda core: core.gate.__setitem__("armed", 0),
+    Reason.STALE: lambda core: core.limits.__setitem__("max_data_age_s", -1.0),
+    Reason.DEVICE_NOT_READY: lambda core: core.gate.__setitem__("device_ready", 0),
+    Reason.ARTIFACT: lambda core: core.extremes.ceiling.__setitem__(0, 1e-3),
+    Reason.FLAT: lambda core: core.quality.__setitem__("flat_uv", 1e6),
+    Reason.NOT_QUIET: lambda core: core.extremes.ceiling.__setitem__(2, 1e-3),
+    Reason.NO_RHYTHM: lambda core: core.limits.__setitem__("rhythm_snr_db", 300.0),
+    Reason.PHASE_SD: lambda core: core.limits.__setitem__("max_phase_sd", 0.01),
+    Reason.MIN_INTERVAL: lambda core: core.limits.__setitem__("min_interval_s", math.nan),
+    Reason.MAX_PULSES: lambda core: core.limits.__setitem__("max_pulses", 0),
+    Reason.TOO_LATE: lambda core: core.limits.__setitem__("max_lateness_s", -1.0),
+    Reason.RATE: lambda core: core.policy.__setitem__("sd_limit", 0.01),
+}
+"""Each fault alone, in the order in which the commitment asks."""
+
+
+def test_of_two_reasons_the_first_that_is_asked_is_recorded(make_core, run, sine):
+    samples = sine(0.3)
+    for earlier, later in itertools.combinations(FAULTS, 2):
+        core = make_core(n_signals=2, phase=1.0)
+        FAULTS[earlier](core)
+        FAULTS[later](core)
+        found = {Reason(r) for r in run(core, samples).events["reason"]}
+        assert found == {earlier}, (earlier, later)
+
+
+def test_the_reasons_are_numbered_in_the_order_in_which_they_are_asked():
+    assert sorted(FAULTS) == list(FAULTS)
