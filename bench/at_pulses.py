@@ -14,7 +14,19 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from cohort import DELAY_S, MONTAGES, RECORDINGS, REST_S, in_parallel, machine, open_cut, pipeline_for, show, use_recordings, write
+from cohort import (
+    DELAY_S,
+    MONTAGES,
+    RECORDINGS,
+    REST_S,
+    in_parallel,
+    machine,
+    open_cut,
+    pipeline_for,
+    show,
+    use_recordings,
+    write,
+)
 
 from closedloop.calibration.calibrate import calibrate
 from closedloop.core.playback import dry_run
@@ -30,7 +42,7 @@ N_SURROGATES = 40
 def measure(name: str, montage: str, n_surrogates: int) -> tuple[dict[str, Any], Phases]:
     """Run one recording at one montage from every start, and its surrogates."""
     pipeline, device = pipeline_for(montage)
-    recording, rest, rest_of_it = open_cut(name)
+    recording, rest, _ = open_cut(name)
     calibration = calibrate(pipeline, device, rest)
     reference = target_reference(calibration, recording)
     parts, speeds, minutes = [], [], 0.0

@@ -2,6 +2,10 @@
 
 import json
 import os
+
+# One thread for linear algebra in each process: two would wait for each other on every core.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
 import platform
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor

@@ -171,7 +171,9 @@ def _show(outcome: "Outcome", summary: dict[str, Any], folder: Path) -> None:
     if summary["phase_error"] is not None:
         table.add_row("phase, all", degrees_text(summary["phase_error"]))
     if summary["surrogates"] is not None and summary["surrogates"]["runs"]:
-        table.add_row("without a rhythm", f"{degrees_text(summary['surrogates'])} in {summary['surrogates']['runs']} runs")
+        table.add_row(
+            "without a rhythm", f"{degrees_text(summary['surrogates'])} in {summary['surrogates']['runs']} runs"
+        )
     if summary["true_phase_error"] is not None:
         table.add_row("true phase", degrees_text(summary["true_phase_error"]))
     if speed is not None:

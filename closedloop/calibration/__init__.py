@@ -1,0 +1,1 @@
+"""From a stretch of rest to a core that is ready to run."""

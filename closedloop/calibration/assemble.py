@@ -87,9 +87,7 @@ def assemble(
         rhythm=design_rhythm(design.sfreq, design.fit.peak_hz),
         policy=_policy(pipeline, design, sd_limit),
         conditions=wrap(
-            np.radians(
-                [np.nan if c.phase_deg == "random" else c.phase_deg for c in pipeline.target.conditions]
-            )
+            np.radians([np.nan if c.phase_deg == "random" else c.phase_deg for c in pipeline.target.conditions])
         ),
         trials=_trials(pipeline),
         plan=record(PLAN),
@@ -128,9 +126,7 @@ def _extremes(pipeline: Pipeline, design: Design) -> Extremes:
     channels = [pipeline.gates.artifact_uv if role == "eeg" else np.inf for role in design.montage.roles]
     quiet = {limit.signal: limit.peak_to_peak_uv for limit in pipeline.gates.quiet}
     signals = [quiet.get(name, np.inf) for name in pipeline.signals]
-    return make_extremes(
-        np.array(channels + signals), np.array([1] * len(channels) + [0] * len(signals), np.int64)
-    )
+    return make_extremes(np.array(channels + signals), np.array([1] * len(channels) + [0] * len(signals), np.int64))
 
 
 def _policy(pipeline: Pipeline, design: Design, sd_limit: float) -> NDArray[np.void]:
@@ -177,7 +173,7 @@ def _trials(pipeline: Pipeline) -> NDArray[np.void]:
 
 
 def _limits(pipeline: Pipeline, device: Stimulator, design: Design) -> NDArray[np.void]:
-    """A pipeline may only tighten what the device allows."""
+    """Return the stricter of what the pipeline and the device allow."""
     limits = pipeline.limits
     own_interval_s = 0.0 if limits.min_interval_s is None else limits.min_interval_s
     return record(

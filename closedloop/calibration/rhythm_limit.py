@@ -40,13 +40,11 @@ def rhythm_limit_db(
     while len(highest) < N_MINUTES:
         n_minutes = min(round(STRETCH_S / 60.0), N_MINUTES - len(highest))
         n_samples = n_warm + n_minutes * n_minute
-        noise = background_noise(
-            fit.frequencies_hz, fit.background_psd, n_samples=n_samples, sfreq=sfreq, rng=rng
-        )[:, None]
+        noise = background_noise(fit.frequencies_hz, fit.background_psd, n_samples=n_samples, sfreq=sfreq, rng=rng)[
+            :, None
+        ]
         conditioned = np.empty_like(noise)
-        condition_all(
-            design_conditioning(1, sfreq, high_pass_hz=high_pass_hz, notch_hz=notch_hz), noise, conditioned
-        )
+        condition_all(design_conditioning(1, sfreq, high_pass_hz=high_pass_hz, notch_hz=notch_hz), noise, conditioned)
         track = np.full(n_samples // every, np.nan)
         snr_track(design_rhythm(sfreq, fit.peak_hz), conditioned[:, 0], every, track)
         minutes = track[n_warm // every :][: n_minutes * (n_minute // every)].reshape(n_minutes, -1)

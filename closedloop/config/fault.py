@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 
-class Fault(ValueError):
+class Fault(ValueError):  # noqa: N818 - it is a message on its way to a ConfigError, not an error of its own
     """What is wrong, and at which keys.
 
     Parameters

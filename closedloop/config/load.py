@@ -105,9 +105,7 @@ def load_device_of(pipeline: Loaded[Pipeline]) -> Loaded[Stimulator]:
 def with_recording(pipeline: Loaded[Pipeline], recording: str) -> Loaded[Pipeline]:
     """Return the pipeline with its source replaced by a recording's playback, from its beginning to its end."""
     source = pipeline.value.source
-    playback = Playback(
-        type="playback", recording=recording, delay_s=source.delay_s, artifacts=source.artifacts
-    )
+    playback = Playback(type="playback", recording=recording, delay_s=source.delay_s, artifacts=source.artifacts)
     return Loaded(pipeline.value.model_copy(update={"source": playback}), pipeline.document)
 
 
@@ -134,7 +132,8 @@ def _check_limits(pipeline: Pipeline, device: Stimulator) -> None:
     if own.max_pulses > allowed.max_pulses_per_session:
         raise Fault(
             ("limits", "max_pulses"),
-            f" = {own.max_pulses}: is above the device's limits.max_pulses_per_session = {allowed.max_pulses_per_session}",
+            f" = {own.max_pulses}: is above the device's limits.max_pulses_per_session = "
+            f"{allowed.max_pulses_per_session}",
         )
     whose = f"the device's limits.min_interval_s = {allowed.min_interval_s:g}"
     if own.min_interval_s is not None and own.min_interval_s < allowed.min_interval_s:

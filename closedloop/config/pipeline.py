@@ -185,7 +185,7 @@ class Plugin(Model):
     type: Literal["plugin"]
     name: Annotated[str, Field(min_length=1)]
     """The name under which the package announces it."""
-    options: dict[str, Any] = {}
+    options: Annotated[dict[str, Any], Field(default_factory=dict)]
     """What the package's own documentation lists."""
 
 
@@ -355,7 +355,7 @@ class Pipeline(Model):
 
     name: Annotated[str, Field(min_length=1)]
     """What people call it."""
-    channels: dict[Channel, Role] = {}
+    channels: Annotated[dict[Channel, Role], Field(default_factory=dict)]
     """Roles of channels whose recording does not say them, or says them wrongly."""
     source: Source
     """Where EEG comes from."""

@@ -2,10 +2,12 @@
 
 import json
 
+from pydantic import BaseModel
+
 from closedloop.config.device import Device
 from closedloop.config.pipeline import Pipeline
 
-MODELS = {"pipeline": Pipeline, "device": Device}
+MODELS: dict[str, type[BaseModel]] = {"pipeline": Pipeline, "device": Device}
 
 
 def schema_text(kind: str) -> str:

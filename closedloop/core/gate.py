@@ -120,4 +120,3 @@ def count_pulse(core: Core, now: float) -> None:
     gate = core.gate[0]
     gate["pulses"] += 1
     gate["last_pulse_s"] = now + core.timing[0]["latency_s"]
-

@@ -23,13 +23,13 @@ class PulseArtifact(NamedTuple):
         no samples: no artifact.
     pulses_s
         Array of shape (N_RUNNING,): when the last pulses reached the tissue.
-    count
+    started
         Array of shape (1,): pulses so far.
     """
 
     waveform: NDArray[np.float64]
     pulses_s: NDArray[np.float64]
-    count: NDArray[np.int64]
+    started: NDArray[np.int64]
 
 
 def make_artifact(waveform: NDArray[np.float64]) -> PulseArtifact:
@@ -43,14 +43,12 @@ ARTIFACT = numba.typeof(make_artifact(np.zeros((0, 1))))
 @inner
 def start_artifact(artifact: PulseArtifact, pulse_s: float) -> None:
     """Let a pulse that reaches the tissue at ``pulse_s`` show in the samples from there on."""
-    artifact.pulses_s[artifact.count[0] % artifact.pulses_s.size] = pulse_s
-    artifact.count[0] += 1
+    artifact.pulses_s[artifact.started[0] % artifact.pulses_s.size] = pulse_s
+    artifact.started[0] += 1
 
 
 @inner
-def add_artifact(
-    artifact: PulseArtifact, core: Core, timestamp: float, values: NDArray[np.float64]
-) -> None:
+def add_artifact(artifact: PulseArtifact, core: Core, timestamp: float, values: NDArray[np.float64]) -> None:
     """Add what the last pulses left to one sample, in place."""
     if artifact.waveform.shape[0] == 0:
         return

@@ -167,9 +167,7 @@ def _play(
 
 
 @compiled(types.void(CORE, STEPS, types.Array(INPUT_TYPE, 1, "C"), types.float64[:, ::1], types.intp))
-def _repeat(
-    core: Core, steps: Steps, inputs: NDArray[np.void], values: NDArray[np.float64], first_row: int
-) -> None:
+def _repeat(core: Core, steps: Steps, inputs: NDArray[np.void], values: NDArray[np.float64], first_row: int) -> None:
     """Give recorded inputs to the core; ``values`` holds the samples from row ``first_row`` on."""
     for i in range(inputs.size):
         told = inputs[i]
@@ -225,9 +223,7 @@ def play(
         rows += len(block)
 
 
-def replay(
-    core: Core, steps: Steps, inputs: NDArray[np.void], values: NDArray[np.float64]
-) -> NDArray[np.void]:
+def replay(core: Core, steps: Steps, inputs: NDArray[np.void], values: NDArray[np.float64]) -> NDArray[np.void]:
     """Repeat a session's inputs and return its decisions, records of type ``EVENT``."""
     events = []
     rows = inputs["code"][inputs["kind"] == InputKind.SAMPLE]

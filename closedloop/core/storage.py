@@ -32,9 +32,12 @@ def to_arrays(core: Core) -> dict[str, NDArray[Any]]:
         else:
             names = getattr(part, "_fields", map(str, range(len(part))))
             for child, value in zip(names, part, strict=True):
-                visit(f"{name}.{child}" if name else child, value)
+                visit(f"{name}.{child}", value)
 
-    visit("", core._replace(events=(), commands=(), inputs=(), values=core.values[:1]))
+    for name, part in zip(core._fields, core, strict=True):
+        if name not in _RINGS:
+            visit(name, part)
+    found["values"] = core.values[:1].copy()
     return found
 
 
@@ -53,19 +56,19 @@ def from_arrays(arrays: Mapping[str, NDArray[Any]]) -> Core:
                 raise SessionError(f"state: {name} is missing")
             array = arrays[name]
             if array.dtype != like.dtype or array.ndim != like.ndim:
-                raise SessionError(f"state: {name} is {array.dtype}, {array.ndim}-dimensional; not as this version reads")
+                raise SessionError(
+                    f"state: {name} is {array.dtype}, {array.ndim}-dimensional; not as this version reads"
+                )
             # A file does not keep that records are aligned, and compiled code counts on it.
             return np.ascontiguousarray(array).view(like.dtype)
         fields = getattr(like, "_fields", None)
         names = fields or [str(place) for place in range(len(like))]
-        parts = [build(f"{name}.{child}" if name else child, value) for child, value in zip(names, like, strict=True)]
+        parts = [build(f"{name}.{child}", value) for child, value in zip(names, like, strict=True)]
         return type(like)(*parts) if fields else tuple(parts)
 
     example = make_example()
     designed = {
-        name: build(name, value)
-        for name, value in zip(example._fields, example, strict=True)
-        if name not in _RINGS
+        name: build(name, value) for name, value in zip(example._fields, example, strict=True) if name not in _RINGS
     }
     return Core(
         **designed,

@@ -1,0 +1,1 @@
+"""Methods that predict the phase of a rhythm: design in SciPy, step compiled."""

@@ -34,9 +34,7 @@ class EchtSettings(Protocol):
         """Order of the Butterworth band-pass."""
 
 
-def echt_weights(
-    n_taps: int, sfreq: float, band_hz: tuple[float, float], *, order: int
-) -> NDArray[np.complex128]:
+def echt_weights(n_taps: int, sfreq: float, band_hz: tuple[float, float], *, order: int) -> NDArray[np.complex128]:
     """Return the weights, of shape (n_taps,), oldest sample first, that give the window's last value.
 
     Parameters

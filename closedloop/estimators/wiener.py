@@ -41,16 +41,13 @@ def design_wiener(rest: Rest, settings: WienerSettings) -> Designed:
     stride = max(1, int(rest.sfreq // INNER_RATE_HZ))
     n_taps = max(2, round(settings.window_s * rest.sfreq / stride))
     blocks = _blocks(rest, n_taps, stride)
-    gram = sum(b.T @ b for b, _ in blocks)
-    moments = sum(b.T @ t for b, t in blocks)
+    gram = np.sum([b.T @ b for b, _ in blocks], axis=0)
+    moments = np.sum([b.T @ t for b, t in blocks], axis=0)
     scale = float(np.trace(gram)) / n_taps
     if not scale > 0.0:
         raise CalibrationError("the calibration holds no signal: every sample is zero after conditioning")
     folds = [(b, t, _Ridge(gram - b.T @ b, moments - b.T @ t)) for b, t in blocks]
-    errors = [
-        sum(float(np.sum(np.abs(t - b @ fold.weights(r * scale)) ** 2)) for b, t, fold in folds)
-        for r in RIDGES
-    ]
+    errors = [sum(float(np.sum(np.abs(t - b @ fold.weights(r * scale)) ** 2)) for b, t, fold in folds) for r in RIDGES]
     ridge = float(RIDGES[int(np.argmin(errors))])
     predicted = np.concatenate([b @ fold.weights(ridge * scale) for b, _, fold in folds])
     truth = np.concatenate([t for _, t in blocks])
@@ -82,9 +79,7 @@ class _Ridge:
         return weights
 
 
-def _blocks(
-    rest: Rest, n_taps: int, stride: int
-) -> list[tuple[NDArray[np.float64], NDArray[np.complex128]]]:
+def _blocks(rest: Rest, n_taps: int, stride: int) -> list[tuple[NDArray[np.float64], NDArray[np.complex128]]]:
     """Cut the rest into blocks of windows and targets that share no sample."""
     view, first = windows(rest.inputs[:, 0], n_taps, stride)
     targets = rest.targets()[first:]

@@ -1,0 +1,1 @@
+"""What is drawn before a session: trials, conditions, intervals."""

@@ -1,0 +1,1 @@
+"""One visit: run, record, evaluate, report, replay."""

@@ -51,9 +51,7 @@ class Phases:
 
     def _kept(self, kept: NDArray[np.bool_]) -> "Phases":
         members = {name: phase[kept] for name, phase in self.members.items()}
-        return Phases(
-            self.condition[kept], self.target[kept], self.reference[kept], members, self.block[kept]
-        )
+        return Phases(self.condition[kept], self.target[kept], self.reference[kept], members, self.block[kept])
 
     def statistics(self) -> PhaseStatistics:
         """Describe the errors."""
@@ -71,9 +69,7 @@ def target_reference(calibration: Calibration, recording: Recording) -> Referenc
     return reference_phase(regular, recording.sfreq, design.fit.peak_hz)
 
 
-def phases_at(
-    events: NDArray[np.void], reference: ReferencePhase, *, kind: EventKind, start_s: float
-) -> Phases:
+def phases_at(events: NDArray[np.void], reference: ReferencePhase, *, kind: EventKind, start_s: float) -> Phases:
     """Look up the reference phase at each single pulse, or first pulse of a train.
 
     Parameters
@@ -107,9 +103,7 @@ def joined(parts: Sequence[Phases]) -> Phases:
         condition=np.concatenate([part.condition for part in parts]),
         target=np.concatenate([part.target for part in parts]),
         reference=np.concatenate([part.reference for part in parts]),
-        members={
-            name: np.concatenate([part.members[name] for part in parts]) for name in parts[0].members
-        },
+        members={name: np.concatenate([part.members[name] for part in parts]) for name in parts[0].members},
         block=np.concatenate([part.block for part in parts]),
     )
 

@@ -99,7 +99,7 @@ class SessionFolder:
     def write_arrays(self, name: str, arrays: Mapping[str, NDArray[Any]]) -> None:
         """Write named arrays."""
         with (self.path / name).open("wb") as file:
-            np.savez(file, **dict(arrays))
+            np.savez(file, allow_pickle=False, **arrays)
 
     def _write_facts(self) -> None:
         self.write_json("session.json", self._facts)
@@ -217,5 +217,3 @@ class StoredSession:
             raise SessionError(f"{path} is truncated: {size} bytes are no multiple of {kind.itemsize * per_row}")
         # Copy on write: compiled code takes arrays that it could write to, the file stays as it is.
         return np.asarray(np.memmap(path, kind, "c")) if size else np.zeros(0, kind)
-
-

@@ -32,7 +32,7 @@ class Interruption:
         finally:
             self._deferred = False
 
-    def _handle(self, number: int, frame: FrameType | None) -> None:
+    def _handle(self, _number: int, _frame: FrameType | None) -> None:
         self.requested = True
         if not self._deferred:
             raise KeyboardInterrupt

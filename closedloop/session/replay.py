@@ -48,9 +48,7 @@ def replay_session(path: Path) -> Replayed:
     stored = StoredSession(path)
     if stored.facts.get("replayable") is False:
         raise SessionError(f"{path} lost {stored.facts.get('lost', '?')} records: it cannot be replayed")
-    events = replay(
-        from_arrays(stored.arrays()), find_steps(stored.facts["steps"]), stored.inputs(), stored.samples()
-    )
+    events = replay(from_arrays(stored.arrays()), find_steps(stored.facts["steps"]), stored.inputs(), stored.samples())
     names = stored.facts["conditions"]
     lines = [event_line(event, names) for event in events]
     recorded = str(stored.summary()["fingerprint"])

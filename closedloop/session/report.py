@@ -20,7 +20,7 @@ from closedloop.session.summary import DISCLAIMER, degrees_text
 N_BINS = 24
 COLORS = ("#0b6e99", "#c8553d", "#588157", "#7b2d8b", "#b8860b", "#444444")
 SURROGATE_COLOR = "#9a9a9a"
-STYLE = {"font.size": 9, "axes.spines.top": False, "axes.spines.right": False, "axes.titlesize": 10}
+STYLE: dict[Any, Any] = {"font.size": 9, "axes.spines.top": False, "axes.spines.right": False, "axes.titlesize": 10}
 
 
 def write_report(path: Path, outcome: Outcome, summary: dict[str, Any]) -> None:
@@ -29,23 +29,20 @@ def write_report(path: Path, outcome: Outcome, summary: dict[str, Any]) -> None:
     phases = outcome.phases(EventKind.DELIVERED)
     surrogates = pooled(outcome.surrogates)
     with mpl.rc_context(STYLE):
-        columns = max(3, len(conditions))
-        figure = Figure(figsize=(3.7 * columns, 8.2), layout="constrained")
+        figure = Figure(figsize=(max(11.0, 4.2 * len(conditions)), 9.6), layout="constrained")
         FigureCanvasAgg(figure)
-        grid = figure.add_gridspec(2, 6 * columns, height_ratios=(1.25, 1))
-        width = 6 * columns // len(conditions)
-        for place, condition in enumerate(conditions):
-            axes = figure.add_subplot(grid[0, place * width : (place + 1) * width], projection="polar")
-            assert isinstance(axes, PolarAxes)
-            title = f"{condition.name}: {degrees_text(summary['per_condition'][condition.name])}"
+        figure.suptitle(_heading(outcome, summary), fontsize=11)
+        above, below = figure.subfigures(2, 1, height_ratios=(1.35, 1))
+        circles = above.subplots(1, len(conditions), subplot_kw={"projection": "polar"}, squeeze=False)[0]
+        for place, (axes, condition) in enumerate(zip(circles, conditions, strict=True)):
             target = None if condition.phase_deg == "random" else np.radians(condition.phase_deg)
             _draw_phases(axes, phases.of(place), surrogates.of(place), target, place)
-            axes.set_title("\n".join(textwrap.wrap(title, 42)), pad=14)
-        third = 2 * columns
-        _draw_errors(figure.add_subplot(grid[1, :third]), phases, surrogates)
-        _draw_intervals(figure.add_subplot(grid[1, third : 2 * third]), outcome)
-        _draw_refusals(figure.add_subplot(grid[1, 2 * third :]), summary)
-        figure.suptitle(_heading(outcome, summary), fontsize=11)
+            statistics = degrees_text(summary["per_condition"][condition.name])
+            axes.set_title(f"{condition.name}\n" + "\n".join(textwrap.wrap(statistics, 44)))
+        errors, intervals, refusals = below.subplots(1, 3)
+        _draw_errors(errors, phases, surrogates)
+        _draw_intervals(intervals, outcome)
+        _draw_refusals(refusals, summary)
         figure.savefig(path, dpi=110)
 
 
@@ -68,9 +65,7 @@ def _density(values: NDArray[np.float64]) -> NDArray[np.float64]:
     return share
 
 
-def _draw_phases(
-    axes: PolarAxes, phases: Phases, surrogates: Phases, target: float | None, place: int
-) -> None:
+def _draw_phases(axes: PolarAxes, phases: Phases, surrogates: Phases, target: float | None, place: int) -> None:
     """Draw the reference phase at the pulses, 0 (the positive peak) on top, time clockwise."""
     edges = np.linspace(-np.pi, np.pi, N_BINS + 1)
     axes.set_theta_zero_location("N")
@@ -93,7 +88,7 @@ def _draw_phases(
         axes.plot([target, target], [0.0, axes.get_rmax()], color="black", linestyle="--", label="target")
     axes.set_xticks(np.radians([0, 90, 180, 270]), ["peak", "falling", "trough", "rising"])
     axes.set_yticks([])
-    axes.legend(loc="upper left", bbox_to_anchor=(-0.12, -0.02), frameon=False, fontsize=8)
+    axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.12), ncols=3, frameon=False, fontsize=8)
 
 
 def _draw_errors(axes: Axes, phases: Phases, surrogates: Phases) -> None:
@@ -113,7 +108,8 @@ def _draw_errors(axes: Axes, phases: Phases, surrogates: Phases) -> None:
         ylabel="share of pulses (%)",
         xticks=range(-180, 181, 90),
     )
-    axes.legend(frameon=False, fontsize=8)
+    axes.legend(loc="upper left", frameon=False, fontsize=8)
+    axes.margins(y=0.25)
 
 
 def _draw_intervals(axes: Axes, outcome: Outcome) -> None:

@@ -88,9 +88,7 @@ def run_session(
     return outcome
 
 
-def _run_loop(
-    outcome: Outcome, folder: SessionFolder, interruption: Interruption, progress: Progress
-) -> None:
+def _run_loop(outcome: Outcome, folder: SessionFolder, interruption: Interruption, progress: Progress) -> None:
     pipeline, device, source, calibration = (
         outcome.pipeline,
         outcome.device,

@@ -112,4 +112,3 @@ def degrees_text(statistics: dict[str, Any] | None) -> str:
     interval = statistics["ci95_deg"]
     between = f" ({interval[0]:.1f} to {interval[1]:.1f})" if interval else ""
     return f"bias {bias:+.1f}°, circular SD {spread:.1f}°{between}, n = {statistics['n']}"
-

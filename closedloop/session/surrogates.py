@@ -49,9 +49,7 @@ def surrogate_pipeline(pipeline: Pipeline, *, rhythm_snr_db: float | str = OPEN_
     target = pipeline.signals[pipeline.target.signal]
     signal = target.model_copy(update={"spatial": Single(type="single", channel=CHANNEL)})
     gates = pipeline.gates.model_copy(update={"rhythm_snr_db": rhythm_snr_db, "quiet": ()})
-    return pipeline.model_copy(
-        update={"channels": {}, "signals": {pipeline.target.signal: signal}, "gates": gates}
-    )
+    return pipeline.model_copy(update={"channels": {}, "signals": {pipeline.target.signal: signal}, "gates": gates})
 
 
 def run_surrogate(
@@ -75,7 +73,5 @@ def run_surrogate(
     rest_s = pipeline.calibration.duration_s
     own = calibrate(flat, device, recording.between(0.0, rest_s))
     core, steps = own.core(flat, device, n_channels=1)
-    events = dry_run(
-        core, steps, recording.between(rest_s, duration_s), delay_s=pipeline.source.delay_s
-    )
+    events = dry_run(core, steps, recording.between(rest_s, duration_s), delay_s=pipeline.source.delay_s)
     return phases_at(events, target_reference(own, recording), kind=EventKind.DELIVERED, start_s=0.0)

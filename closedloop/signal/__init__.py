@@ -1,0 +1,1 @@
+"""Filters, spectra, references and statistics: what is done to signals."""

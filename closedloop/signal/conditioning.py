@@ -108,13 +108,9 @@ def condition(conditioning: Conditioning, channel: int, value: float) -> float:
         level = out
         out = conditioning.sections[s, 0] * level + conditioning.memory[s, 0, channel]
         conditioning.memory[s, 0, channel] = (
-            conditioning.sections[s, 1] * level
-            - conditioning.sections[s, 3] * out
-            + conditioning.memory[s, 1, channel]
+            conditioning.sections[s, 1] * level - conditioning.sections[s, 3] * out + conditioning.memory[s, 1, channel]
         )
-        conditioning.memory[s, 1, channel] = (
-            conditioning.sections[s, 2] * level - conditioning.sections[s, 4] * out
-        )
+        conditioning.memory[s, 1, channel] = conditioning.sections[s, 2] * level - conditioning.sections[s, 4] * out
     return out
 
 

@@ -12,6 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import signal
 
+from closedloop.signal.circular import wrap
+
 EDGE_S = 1.0
 """Ends of a recording at which an acausal filter knows too little."""
 ORDER = 2
@@ -45,17 +47,19 @@ class ReferencePhase:
 
     def at(self, times_s: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return the family's phase, in rad, at times in s from the first sample; NaN where unknown."""
-        phasors = sum(self._phasor(name, times_s) for name in self.members)
-        return np.angle(phasors)
+        return wrap(np.angle(self._sum(times_s)))
 
     def member_at(self, name: str, times_s: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return one member's phase, in rad, at times in s from the first sample; NaN where unknown."""
-        return np.angle(self._phasor(name, times_s))
+        return wrap(np.angle(self._phasor(name, times_s)))
 
     def agreement_at(self, times_s: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return the length of the members' mean phasor: 1 where all agree, NaN where unknown."""
-        phasors = sum(self._phasor(name, times_s) for name in self.members)
-        return np.abs(phasors) / len(self.members)
+        return np.abs(self._sum(times_s)) / len(self.members)
+
+    def _sum(self, times_s: NDArray[np.float64]) -> NDArray[np.complex128]:
+        total: NDArray[np.complex128] = np.sum([self._phasor(name, times_s) for name in self.members], axis=0)
+        return total
 
     def _phasor(self, name: str, times_s: NDArray[np.float64]) -> NDArray[np.complex128]:
         phasors = self.members[name]
@@ -65,7 +69,7 @@ class ReferencePhase:
         part = np.where(known, place - before, 0.0)
         here, there = phasors[before], phasors[before + 1]
         # Along the arc, not the chord: at 100 Hz a 10 Hz rhythm turns by 36 degrees in one sample.
-        between: NDArray[np.complex128] = here * np.exp(1j * part * np.angle(there / here))
+        between: NDArray[np.complex128] = here * np.exp(1j * part * np.angle(there * here.conj()))
         return np.where(known, between, np.nan + 0j)
 
 

@@ -90,7 +90,7 @@ def design_rhythm(sfreq: float, peak_hz: float) -> Rhythm:
     abscissa = np.column_stack([np.ones(flanks.size), np.log10(flanks)])
     at_peak = np.array([1.0, math.log10(peak_hz)]) @ np.linalg.pinv(abscissa)
     return Rhythm(
-        rotor=damping * np.exp(2j * np.pi * bins / rate),
+        rotor=(damping * np.exp(2j * np.pi * bins / rate)).astype(np.complex128),
         resonance=np.zeros((bins.size, 2), np.complex128),
         power=np.zeros(bins.size),
         line=np.concatenate([np.zeros(peaks.size), at_peak]),

@@ -86,7 +86,7 @@ def fit_spectrum(x: NDArray[np.float64], sfreq: float) -> SpectrumFit:
             f"sampling rate = {sfreq:g} Hz is too low: the spectrum is fitted up to {FITTED_HZ[1]:g} Hz, "
             f"which takes more than {2 * FITTED_HZ[1]:g} Hz"
         )
-    frequencies, psd = signal.welch(x, sfreq, "hann", n_window, detrend="linear")
+    frequencies, psd = signal.welch(x, sfreq, "hann", n_window)
     fitted = np.logical_or.reduce([(low <= frequencies) & (frequencies <= high) for low, high in FLANKS_HZ])
     if not (psd[fitted] > 0.0).all():
         raise CalibrationError("the signal is dead: its spectrum is zero; is the electrode connected?")

@@ -15,9 +15,7 @@ EDGE_S = 1.0
 """Ends of the stretch at which the target is unknown."""
 
 
-def training_target(
-    x: NDArray[np.float64], sfreq: float, band_hz: tuple[float, float]
-) -> NDArray[np.complex128]:
+def training_target(x: NDArray[np.float64], sfreq: float, band_hz: tuple[float, float]) -> NDArray[np.complex128]:
     """Return the analytic signal of a band, of shape (n_samples,) in µV, NaN at the edges.
 
     Parameters

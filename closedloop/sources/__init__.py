@@ -1,0 +1,1 @@
+"""Where EEG comes from: recordings and simulations."""

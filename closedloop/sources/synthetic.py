@@ -95,9 +95,7 @@ def simulate(
     rng = np.random.default_rng(seed)
     n_samples = round(duration_s * sfreq)
     times_s = np.arange(n_samples) / sfreq
-    alpha = _rhythm(
-        rng, n_samples, sfreq, alpha_hz, alpha_bandwidth_hz, alpha_uv, alpha_drift_hz, alpha_waxing
-    )
+    alpha = _rhythm(rng, n_samples, sfreq, alpha_hz, alpha_bandwidth_hz, alpha_uv, alpha_drift_hz, alpha_waxing)
     weights = np.array([ALPHA_WEIGHTS.get(name, OTHER_WEIGHT) for name in channels])
     samples = np.empty((n_samples, len(channels)))
     common = _background(rng, n_samples, sfreq, background_exponent)
@@ -116,7 +114,7 @@ def simulate(
         kept &= ~((times_s >= start_s) & (times_s < start_s + length_s))
     recording = Recording(
         names=tuple(channels),
-        roles=("eeg",) * len(channels),
+        roles=tuple("eeg" for _ in channels),
         sfreq=sfreq,
         samples=samples[kept],
         times_s=times_s[kept],
@@ -137,9 +135,7 @@ def matched(fit: SpectrumFit, *, duration_s: float, sfreq: float, seed: int) -> 
     """
     rng = np.random.default_rng([seed, round(duration_s * sfreq)])
     n_samples = round(duration_s * sfreq)
-    background = background_noise(
-        fit.frequencies_hz, fit.background_psd, n_samples=n_samples, sfreq=sfreq, rng=rng
-    )
+    background = background_noise(fit.frequencies_hz, fit.background_psd, n_samples=n_samples, sfreq=sfreq, rng=rng)
     alpha = spectral_noise(fit.frequencies_hz, fit.component_psd, n_samples=n_samples, sfreq=sfreq, rng=rng)
     recording = Recording(
         names=("matched",),
@@ -173,9 +169,7 @@ def _rhythm(
     return scaled
 
 
-def _slow_noise(
-    rng: np.random.Generator, n_samples: int, sfreq: float, width_hz: float
-) -> NDArray[np.complex128]:
+def _slow_noise(rng: np.random.Generator, n_samples: int, sfreq: float, width_hz: float) -> NDArray[np.complex128]:
     """Return complex noise around 0 Hz of a Gaussian spectrum, real and imaginary part of variance 1."""
     frequencies = np.fft.fftfreq(n_samples, 1.0 / sfreq)
     shape = np.exp(-0.25 * (frequencies / width_hz) ** 2)
@@ -184,9 +178,7 @@ def _slow_noise(
     return scaled
 
 
-def _background(
-    rng: np.random.Generator, n_samples: int, sfreq: float, exponent: float
-) -> NDArray[np.float64]:
+def _background(rng: np.random.Generator, n_samples: int, sfreq: float, exponent: float) -> NDArray[np.float64]:
     """Return power-law noise whose root mean square within RATED_HZ is 1."""
     grid = np.linspace(0.0, sfreq / 2, max(2, n_samples // 2))
     low, high = RATED_HZ

@@ -1,0 +1,1 @@
+"""Drivers of stimulators, and the table of them."""

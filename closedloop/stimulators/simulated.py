@@ -59,7 +59,8 @@ class SimulatedStimulator:
         limit = self._profile.limits.max_percent_of_maximum
         if not 0.0 <= percent_of_maximum <= limit:
             raise StimulatorError(
-                f"{self._profile.name}: intensity = {percent_of_maximum:g} % of the maximum is not within 0 to {limit:g}"
+                f"{self._profile.name}: intensity = {percent_of_maximum:g} % of the maximum is not "
+                f"within 0 to {limit:g}"
             )
         if self._armed:
             raise StimulatorError(f"{self._profile.name}: disarm before the intensity is changed")
