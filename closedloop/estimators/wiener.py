@@ -80,7 +80,11 @@ class _Ridge:
 
 
 def _blocks(rest: Rest, n_taps: int, stride: int) -> list[tuple[NDArray[np.float64], NDArray[np.complex128]]]:
-    """Cut the rest into blocks of windows and targets that share no sample."""
+    """Cut the rest into blocks of windows and targets that share no sample.
+
+    Each window's own mean is taken out, so that the weights come to sum to zero: what an electrode's
+    drift leaves after the high-pass cannot shift a prediction.
+    """
     view, first = windows(rest.inputs[:, 0], n_taps, stride)
     targets = rest.targets()[first:]
     guard = first + int(np.ceil(LEADS_S[-1] * rest.sfreq))
@@ -94,5 +98,6 @@ def _blocks(rest: Rest, n_taps: int, stride: int) -> list[tuple[NDArray[np.float
     for k in range(N_BLOCKS):
         rows = slice(k * length, (k + 1) * length - guard)
         known = np.isfinite(targets[rows]).all(axis=1) & np.isfinite(view[rows]).all(axis=1)
-        blocks.append((np.ascontiguousarray(view[rows][known]), targets[rows][known]))
+        seen = view[rows][known]
+        blocks.append((seen - seen.mean(axis=1, keepdims=True), targets[rows][known]))
     return blocks

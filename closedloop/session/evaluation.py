@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from closedloop.calibration.calibrate import Calibration
+from closedloop.calibration.design import Design
 from closedloop.core.records import EventKind
 from closedloop.signal.circular import PhaseStatistics, phase_statistics, wrap
 from closedloop.signal.reference_phase import ReferencePhase, reference_phase
@@ -61,12 +62,16 @@ class Phases:
 def target_reference(calibration: Calibration, recording: Recording) -> ReferencePhase:
     """Compute the reference of the target signal over a whole recording, before any conditioning."""
     design = calibration.design
-    row = design.montage.weights[list(design.signal_names).index(design.target)]
-    x = recording.samples[:, design.montage.places] @ row
+    return reference_phase(on_grid(recording, design), recording.sfreq, design.fit.peak_hz)
+
+
+def on_grid(recording: Recording, design: Design) -> NDArray[np.float64]:
+    """Return the target signal, of shape (n_samples,) in µV, evenly sampled: NaN where samples are missing."""
+    row = design.montage.weights[design.signal_names.index(design.target)]
     place = np.rint((recording.times_s - recording.times_s[0]) * recording.sfreq).astype(int)
     regular = np.full(int(place[-1]) + 1, np.nan)
-    regular[place] = x
-    return reference_phase(regular, recording.sfreq, design.fit.peak_hz)
+    regular[place] = recording.samples[:, design.montage.places] @ row
+    return regular
 
 
 def phases_at(events: NDArray[np.void], reference: ReferencePhase, *, kind: EventKind, start_s: float) -> Phases:

@@ -85,7 +85,7 @@ def _draw_phases(axes: PolarAxes, phases: Phases, surrogates: Phases, target: fl
         share = _density(surrogates.reference)
         axes.stairs(share, edges, color=SURROGATE_COLOR, linewidth=1.6, label="no rhythm (surrogates)")
     if target is not None:
-        axes.plot([target, target], [0.0, axes.get_rmax()], color="black", linestyle="--", label="target")
+        axes.plot([target, target], [0.0, axes.get_rmax()], color="black", linestyle="--", label="target", zorder=3)
     axes.set_xticks(np.radians([0, 90, 180, 270]), ["peak", "falling", "trough", "rising"])
     axes.set_yticks([])
     axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.12), ncols=3, frameon=False, fontsize=8)

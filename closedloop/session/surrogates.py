@@ -8,6 +8,7 @@ but with the rhythm gate open: that gate exists to refuse just this.
 import numpy as np
 
 from closedloop.calibration.calibrate import Calibration, calibrate
+from closedloop.calibration.design import Design
 from closedloop.config.device import Stimulator
 from closedloop.config.pipeline import Pipeline, Single
 from closedloop.core.playback import dry_run
@@ -21,9 +22,9 @@ OPEN_DB = -1000.0
 """A limit of the rhythm gate that any power passes."""
 
 
-def surrogate_recording(calibration: Calibration, *, duration_s: float, seed: int) -> Recording:
+def surrogate_recording(design: Design, *, duration_s: float, seed: int) -> Recording:
     """Draw one surrogate of the target signal."""
-    fit, sfreq = calibration.design.fit, calibration.design.sfreq
+    fit, sfreq = design.fit, design.sfreq
     n_samples = round(duration_s * sfreq)
     noise = background_noise(
         fit.frequencies_hz,
@@ -68,7 +69,7 @@ def run_surrogate(
     seed
         Of the noise.
     """
-    recording = surrogate_recording(calibration, duration_s=duration_s, seed=seed)
+    recording = surrogate_recording(calibration.design, duration_s=duration_s, seed=seed)
     flat = surrogate_pipeline(pipeline)
     rest_s = pipeline.calibration.duration_s
     own = calibrate(flat, device, recording.between(0.0, rest_s))

@@ -37,7 +37,7 @@ def circular_sd(plv: NDArray[np.float64] | float) -> NDArray[np.float64]:
     """Return the circular SD, in rad, that belongs to a length of the mean phasor (Mardia & Jupp 2000)."""
     length = np.minimum(np.asarray(plv, dtype=float), 1.0)
     with np.errstate(divide="ignore"):
-        spread: NDArray[np.float64] = np.sqrt(-2.0 * np.log(length))
+        spread: NDArray[np.float64] = np.sqrt(2.0 * np.abs(np.log(length)))
     return spread
 
 

@@ -216,6 +216,8 @@ class Script:
         self.told.append((len(self.told), kind, 0 if kind == InputKind.SAMPLE else code, value, timestamp, now))
         found = replay(self.core, STEPS, np.array(self.told[-1:], INPUT), np.array([[value]]))
         self.events = np.concatenate([self.events, found])
+        if kind == InputKind.DEADLINE:
+            self.now = now
         return found
 
     def sample(
@@ -237,7 +239,7 @@ class Script:
         return np.concatenate([self.events[:0], *[self.sample() for _ in range(n)]])
 
     def deadline(self, now: float) -> NDArray[np.void]:
-        """Tell the core that it is ``now``."""
+        """Tell the core that it is ``now``; later samples come later."""
         return self.tell(InputKind.DEADLINE, now=now)
 
     def command(self, command: int, value: float = 0.0, *, now: float | None = None) -> NDArray[np.void]:

@@ -85,7 +85,11 @@ def test_a_train_may_be_as_fast_as_the_limit_allows(make_core, run, sine, interv
 
 def break_train(make_core, script):
     """Deliver two pulses of a train of four, and let the stimulator fail before the third."""
-    told = script(make_core(policy={"pulses": 4, "pulse_interval_s": 0.06}, wait_s=100.0))
+    told = script(
+        make_core(
+            policy={"pulses": 4, "pulse_interval_s": 0.06}, wait_s=100.0, limits={"max_data_age_s": 1.0}
+        )
+    )
     trigger_s = told.until_due()
     told.deadline(trigger_s)
     told.deadline(trigger_s + 0.06)
