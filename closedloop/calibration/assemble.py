@@ -114,6 +114,7 @@ def _quality(pipeline: Pipeline, design: Design) -> NDArray[np.void]:
         flat_uv=gates.flat_uv,
         range_uv=np.inf if gates.range_uv is None else gates.range_uv,
         block=int(np.ceil(gates.quality_window_s * design.sfreq / (N_BLOCKS - 1))),
+        needed=int(np.ceil(gates.quality_window_s * design.sfreq)),
         cause=Reason.WARM_UP,
         hold_from_s=np.inf,
         hold_until_s=-np.inf,

@@ -13,13 +13,19 @@ from closedloop.jit import inner
 CLOCK_GAIN = 0.01
 """Share of a stamp's deviation that the fitted clock follows: jitter falls about 14-fold."""
 
+FUTURE_S = 1.0
+"""A stamp further ahead of the clock than this is a fault of the clock, not a sample that came early."""
+
 
 @inner
-def advance(core: Core, timestamp: float) -> int:
-    """Place a sample on the index and return how many are missing before it, or -1 to drop it."""
+def advance(core: Core, timestamp: float, now: float) -> int:
+    """Place a sample on the index and return how many are missing before it, or -1 to drop it.
+
+    A stamp from the future is dropped like one that is no number: it would make all later ones old.
+    """
     timing = core.timing[0]
     stamp = timestamp + timing["correction_s"]
-    if not math.isfinite(stamp):
+    if not (math.isfinite(stamp) and stamp - now <= FUTURE_S):
         timing["unordered"] += 1
         return -1
     if timing["index"] < 0:
@@ -36,6 +42,13 @@ def advance(core: Core, timestamp: float) -> int:
     timing["index"] += missing + 1
     timing["missing"] += missing
     return missing
+
+
+@inner
+def is_fresh(core: Core, now: float) -> bool:
+    """Return whether the newest sample is of about now: neither too old nor from the future."""
+    oldest = core.limits[0]["max_data_age_s"]
+    return oldest < math.inf and abs(now - core.timing[0]["time_s"]) <= oldest
 
 
 @inner

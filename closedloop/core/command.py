@@ -12,19 +12,21 @@ from closedloop.jit import inner
 @inner
 def on_command(core: Core, code: int, value: float, now: float) -> None:
     """Obey a command; an unknown one, or a condition that does not exist, disarms."""
-    if not see_time(core, now):
-        return
+    timely = see_time(core, now)
     gate = core.gate[0]
     policy = core.policy[0]
-    if code == Command.ARM:
+    # What makes safe is obeyed whatever the clock says; see_time has disarmed already.
+    if code == Command.STOP:
+        gate["armed"] = 0
+        gate["stopped"] = 1
+    elif code == Command.DISARM:
+        gate["armed"] = 0
+    elif not timely:
+        return
+    elif code == Command.ARM:
         gate["armed"] = 1
         gate["stopped"] = 0
         gate["disarmed_by"] = Reason.NONE
-    elif code == Command.DISARM:
-        gate["armed"] = 0
-    elif code == Command.STOP:
-        gate["armed"] = 0
-        gate["stopped"] = 1
     elif code == Command.PAUSE:
         policy["paused"] = 1
     elif code == Command.RESUME:

@@ -33,13 +33,11 @@ def on_deadline(core: Core, now: float) -> bool:
     reason = approve_pulse(core, now)
     if reason != Reason.NONE:
         refuse(core, reason, now)
-        # A train that has begun has used its trial; what is left of it never falls due.
-        if plan["pulse"] > 0:
-            use_trial(core, plan["due_s"])
         return False
     if plan["pulse"] == 0 and is_withheld(core):
         write_event(core, EventKind.WITHHELD, Reason.NONE, now)
-        _end_trial(core)
+        # A withheld train keeps the slot of a whole one.
+        _end_trial(core, plan["due_s"] + (plan["pulses"] - 1) * core.policy[0]["pulse_interval_s"])
         return False
     count_pulse(core, now)
     write_event(core, EventKind.DELIVERED, Reason.NONE, now)
@@ -48,14 +46,14 @@ def on_deadline(core: Core, now: float) -> bool:
     if plan["pulse"] < plan["pulses"]:
         plan["due_s"] += core.policy[0]["pulse_interval_s"]
     else:
-        _end_trial(core)
+        _end_trial(core, plan["due_s"])
     return True
 
 
 @inner
-def _end_trial(core: Core) -> None:
+def _end_trial(core: Core, last_due_s: float) -> None:
     plan = core.plan[0]
-    use_trial(core, plan["due_s"])
+    use_trial(core, last_due_s)
     core.policy[0]["last_chance_s"] = plan["due_s"]
     plan["status"] = NO_PLAN
 
@@ -64,6 +62,8 @@ def _end_trial(core: Core) -> None:
 def _hold(core: Core, pulse_s: float) -> None:
     """Keep the pulse and what it leaves behind out of the filters; half a sample earlier, to be sure."""
     quality = core.quality[0]
+    if not quality["hold_s"] > 0.0:
+        return
     from_s = pulse_s - 0.5 * core.timing[0]["period_s"]
     if not (quality["hold_from_s"] <= from_s and from_s < quality["hold_until_s"]):
         quality["hold_from_s"] = from_s

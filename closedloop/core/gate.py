@@ -2,17 +2,20 @@
 
 A plan is approved whole, and each of its pulses again at its due time. Every check has its own
 reason and the form ``if not (value <= limit): refuse``, so that NaN, infinity and a negative SD
-refuse. The gate refuses, it never clips. Delivered is counted before the device acts.
+refuse; a limit that is not finite refuses too. The gate refuses, it never clips. Delivered is counted before the device acts.
 """
 
 import numpy as np
 
-from closedloop.core.clock import trigger_time
+from closedloop.core.clock import is_fresh, trigger_time
 from closedloop.core.quality import verdict
 from closedloop.core.reasons import Reason
 from closedloop.core.records import room
 from closedloop.core.state import Core
 from closedloop.jit import inner
+
+ROUNDING_S = 1e-9
+"""What sums of times lose: a train at exactly the limit's interval is not too fast by its last bit."""
 
 
 @inner
@@ -35,9 +38,9 @@ def see_time(core: Core, now: float) -> bool:
 
 
 @inner
-def approve_plan(core: Core, now: float) -> Reason:
+def approve_plan(core: Core, now: float) -> int:
     """Return why the pending plan may not be fired as a whole, or NONE."""
-    reason = _ready(core, now)
+    reason: int = _ready(core, now)
     if reason != Reason.NONE:
         return reason
     reason = _signal(core)
@@ -47,7 +50,7 @@ def approve_plan(core: Core, now: float) -> Reason:
     plan = core.plan[0]
     if plan["pulses"] > 1 and not core.policy[0]["pulse_interval_s"] >= limits["min_interval_s"]:
         return Reason.MIN_INTERVAL
-    if not plan["due_s"] - core.gate[0]["last_pulse_s"] >= limits["min_interval_s"]:
+    if not _far_enough(core, plan["due_s"]):
         return Reason.MIN_INTERVAL
     if not core.gate[0]["pulses"] + plan["pulses"] <= limits["max_pulses"]:
         return Reason.MAX_PULSES
@@ -55,9 +58,9 @@ def approve_plan(core: Core, now: float) -> Reason:
 
 
 @inner
-def approve_pulse(core: Core, now: float) -> Reason:
+def approve_pulse(core: Core, now: float) -> int:
     """Return why the plan's next pulse may not leave now, or NONE."""
-    reason = _ready(core, now)
+    reason: int = _ready(core, now)
     if reason != Reason.NONE:
         return reason
     # Within a train the EEG shows the pulses; only its first pulse can be judged by it.
@@ -66,12 +69,22 @@ def approve_pulse(core: Core, now: float) -> Reason:
         if reason != Reason.NONE:
             return reason
     limits = core.limits[0]
-    reaches_s = now + core.timing[0]["latency_s"]
-    if not reaches_s - core.gate[0]["last_pulse_s"] >= limits["min_interval_s"]:
+    if not _far_enough(core, now + core.timing[0]["latency_s"]):
         return Reason.MIN_INTERVAL
     if not core.gate[0]["pulses"] + 1 <= limits["max_pulses"]:
         return Reason.MAX_PULSES
     return _recordable(core, now, 1)
+
+
+@inner
+def _finite(limit: float) -> bool:
+    return -np.inf < limit and limit < np.inf
+
+
+@inner
+def _far_enough(core: Core, pulse_s: float) -> bool:
+    limit = core.limits[0]["min_interval_s"]
+    return _finite(limit) and pulse_s - core.gate[0]["last_pulse_s"] >= limit - ROUNDING_S
 
 
 @inner
@@ -83,7 +96,7 @@ def _ready(core: Core, now: float) -> Reason:
         return Reason.NOT_ARMED
     if not (core.timing[0]["now_s"] <= now and now < np.inf):
         return Reason.CLOCK
-    if not now - core.timing[0]["time_s"] <= core.limits[0]["max_data_age_s"]:
+    if not is_fresh(core, now):
         return Reason.STALE
     if gate["device_ready"] != 1:
         return Reason.DEVICE_NOT_READY
@@ -91,15 +104,15 @@ def _ready(core: Core, now: float) -> Reason:
 
 
 @inner
-def _signal(core: Core) -> Reason:
+def _signal(core: Core) -> int:
     reason = verdict(core)
     if reason != Reason.NONE:
         return reason
     plan = core.plan[0]
     limits = core.limits[0]
-    if not (limits["rhythm_snr_db"] <= plan["snr_db"] and plan["snr_db"] < np.inf):
+    if not (_finite(limits["rhythm_snr_db"]) and limits["rhythm_snr_db"] <= plan["snr_db"] and plan["snr_db"] < np.inf):
         return Reason.NO_RHYTHM
-    if not (0.0 <= plan["sd"] and plan["sd"] <= limits["max_phase_sd"]):
+    if not (_finite(limits["max_phase_sd"]) and 0.0 <= plan["sd"] and plan["sd"] <= limits["max_phase_sd"]):
         return Reason.PHASE_SD
     return Reason.NONE
 
@@ -109,7 +122,8 @@ def _recordable(core: Core, now: float, pulses: int) -> Reason:
     # One place more than the pulses need, so that a refusal in between is recorded as well.
     if not room(core.events) > pulses:
         return Reason.RECORD_FULL
-    if not now - trigger_time(core) <= core.limits[0]["max_lateness_s"]:
+    latest = core.limits[0]["max_lateness_s"]
+    if not (_finite(latest) and now - trigger_time(core) <= latest):
         return Reason.TOO_LATE
     return Reason.NONE
 

@@ -9,7 +9,7 @@ import math
 
 from closedloop.core.clock import electrode_time, trigger_time
 from closedloop.core.gate import approve_plan
-from closedloop.core.policy import current_condition, current_target, preferred, wanted
+from closedloop.core.policy import current_condition, current_target, preferred, use_trial, wanted
 from closedloop.core.reasons import Reason
 from closedloop.core.records import EventKind, claim, publish
 from closedloop.core.state import COMMITTED, NO_PLAN, PENDING, Core
@@ -22,6 +22,8 @@ from closedloop.signal.rhythm import snr_db
 def wanted_leads(core: Core, now: float) -> tuple[int, int]:
     """Return the range of grid leads that the plan needs: from the earliest possible pulse on."""
     earliest = now - electrode_time(core) + core.timing[0]["latency_s"]
+    if -core.timing[0]["period_s"] < earliest and earliest < 0.0:
+        earliest = 0.0  # the fitted clock may lie a little after a sample that comes at once
     if not (earliest >= 0.0 and earliest < (N_LEADS - 1) * LEAD_STEP_S):
         return 0, 0
     first = int(earliest / LEAD_STEP_S)
@@ -59,10 +61,20 @@ def write_event(core: Core, kind: EventKind, reason: int, now: float) -> None:
 
 @inner
 def refuse(core: Core, reason: int, now: float) -> None:
-    """End the plan with a refusal."""
+    """End the plan with a refusal.
+
+    A train that has begun has used its trial, and what is left of it never falls due; of a plan that
+    was refused whole, the trial and the condition that was set for it stay.
+    """
+    plan = core.plan[0]
+    policy = core.policy[0]
     write_event(core, EventKind.REFUSED, reason, now)
-    core.policy[0]["last_chance_s"] = core.plan[0]["due_s"]
-    core.plan[0]["status"] = NO_PLAN
+    if plan["status"] == COMMITTED and plan["pulse"] > 0:
+        use_trial(core, plan["due_s"])
+    elif plan["status"] == COMMITTED and policy["condition"] < 0:
+        policy["condition"] = plan["requested"]
+    policy["last_chance_s"] = plan["due_s"]
+    plan["status"] = NO_PLAN
 
 
 @inner
@@ -88,10 +100,10 @@ def replan(core: Core, now: float, first: int, stop: int) -> None:
         return
     signal = core.policy[0]["signal"]
     if stop - first < 2:
-        _count_blind(core, Reason.STALE, now)
+        count_blind(core, Reason.STALE, now)
         return
     if not math.isfinite(core.signals.sd[signal, first]):
-        _count_blind(core, core.quality[0]["cause"], now)
+        count_blind(core, core.quality[0]["cause"], now)
         return
     lead_s, sd, amplitude = _crossing(core, signal, first, stop)
     due_s = electrode_time(core) + lead_s
@@ -143,11 +155,11 @@ def _has_passed(core: Core, signal: int, first: int) -> bool:
 
 
 @inner
-def _count_blind(core: Core, cause: int, now: float) -> None:
-    """Refuse the pending plan, or one chance per period, while there is no estimate."""
+def count_blind(core: Core, cause: int, now: float) -> None:
+    """Refuse the plan, or one chance per period, while there is no estimate."""
     plan = core.plan[0]
     policy = core.policy[0]
-    if plan["status"] == PENDING:
+    if plan["status"] != NO_PLAN:
         plan["sd"] = math.nan
         refuse(core, cause, now)
         return
@@ -163,7 +175,7 @@ def commit(core: Core, now: float) -> None:
     """Decide on the pending plan: refuse it, or fix its due time and wait for it."""
     plan = core.plan[0]
     plan["snr_db"] = snr_db(core.rhythm)
-    reason = wanted(core)
+    reason: int = wanted(core)
     if reason == Reason.NONE:
         reason = approve_plan(core, now)
     if reason == Reason.NONE:
@@ -172,3 +184,5 @@ def commit(core: Core, now: float) -> None:
         refuse(core, reason, now)
         return
     plan["status"] = COMMITTED
+    plan["requested"] = core.policy[0]["condition"]
+    core.policy[0]["condition"] = -1

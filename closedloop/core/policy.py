@@ -33,8 +33,10 @@ def current_target(core: Core) -> float:
     if condition < 0:
         return 0.0
     target = core.conditions[condition]
-    if not math.isnan(target) or complete(core):
+    if not math.isnan(target):
         return target
+    if complete(core):
+        return 0.0
     return core.trials[core.policy[0]["trial"]]["random_target"]
 
 
@@ -65,7 +67,6 @@ def use_trial(core: Core, last_due_s: float) -> None:
     policy = core.policy[0]
     policy["next_s"] = last_due_s + core.trials[policy["trial"]]["wait_s"]
     policy["trial"] += 1
-    policy["condition"] = -1
     policy["sd_limit"] = max(SD_FLOOR, policy["sd_limit"] * (1.0 - policy["rate_gain"]))
 
 

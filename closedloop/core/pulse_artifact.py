@@ -54,7 +54,8 @@ def add_artifact(artifact: PulseArtifact, core: Core, timestamp: float, values: 
         return
     at_electrode = timestamp - core.timing[0]["delay_s"]
     for pulse in range(artifact.pulses_s.size):
-        age = (at_electrode - artifact.pulses_s[pulse]) / core.timing[0]["period_s"]
+        # A millionth of a sample, so that a pulse exactly at a sample does not lose it to rounding.
+        age = (at_electrode - artifact.pulses_s[pulse]) / core.timing[0]["period_s"] + 1e-6
         if 0.0 <= age and age < artifact.waveform.shape[0]:
             for channel in range(values.size):
                 values[channel] += artifact.waveform[int(age), channel]

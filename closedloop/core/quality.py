@@ -61,6 +61,17 @@ def watch_signals(core: Core) -> None:
 
 
 @inner
+def note(core: Core, reason: Reason) -> None:
+    """Keep why the newest nominal sample was not clean, or count it as clean."""
+    quality = core.quality[0]
+    if reason == Reason.NONE:
+        quality["clean"] += 1
+    else:
+        quality["clean"] = 0
+        quality["cause"] = reason
+
+
+@inner
 def turn_block(core: Core) -> None:
     """Count one nominal sample and begin a new block where the running one is full."""
     quality = core.quality[0]
@@ -77,11 +88,14 @@ def turn_block(core: Core) -> None:
 
 
 @inner
-def verdict(core: Core) -> Reason:
+def verdict(core: Core) -> int:
     """Return why the last quality window forbids a pulse, or NONE.
 
-    A row with a limit and without a single value in the window refuses too.
+    A window with a single sample that was not clean refuses with its cause: what was not seen cannot
+    have been quiet.
     """
+    if not core.quality[0]["clean"] >= core.quality[0]["needed"]:
+        return core.quality[0]["cause"]
     extremes = core.extremes
     n_channels = core.signals.used.size
     for row in range(extremes.ceiling.size):

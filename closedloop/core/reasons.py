@@ -15,8 +15,8 @@ class Reason(IntEnum):
     PROTOCOL_COMPLETE = 2
     INTERVAL = 3
     # The safety gate: may it fire?
-    NOT_ARMED = 10
-    STOPPED = 11
+    STOPPED = 10
+    NOT_ARMED = 11
     CLOCK = 12
     STALE = 13
     DEVICE_NOT_READY = 14
@@ -36,7 +36,7 @@ class Reason(IntEnum):
     TOO_LATE = 43
     # The policy again: is this one of the best chances?
     RATE = 50
-    # Why the gate was disarmed, beside what asks for it.
+    # What broke, and disarmed the gate.
     ESTIMATOR_FAILED = 60
     WRITE_FAILED = 61
 
@@ -50,9 +50,9 @@ EXPLANATIONS = {
     Reason.PAUSED: "the operator has paused",
     Reason.PROTOCOL_COMPLETE: "every trial of the protocol has been used",
     Reason.INTERVAL: "the protocol's interval since the last trial has not passed",
-    Reason.NOT_ARMED: "the safety gate was not armed",
     Reason.STOPPED: "the operator has stopped",
-    Reason.CLOCK: "the clock ran backwards or was no number",
+    Reason.NOT_ARMED: "the safety gate was not armed",
+    Reason.CLOCK: "a clock ran backwards, jumped or was no number",
     Reason.STALE: "the newest sample was too old",
     Reason.DEVICE_NOT_READY: "the stimulator was not ready",
     Reason.WARM_UP: "the estimator's window was not yet full",
@@ -69,5 +69,7 @@ EXPLANATIONS = {
     Reason.MAX_PULSES: "the session's limit of pulses was reached",
     Reason.RECORD_FULL: "no room to record the pulse",
     Reason.TOO_LATE: "the moment had passed",
+    Reason.ESTIMATOR_FAILED: "the estimator failed, which disarmed the gate",
+    Reason.WRITE_FAILED: "a trigger could not be written, which disarmed the gate",
     Reason.RATE: "not among the best chances that the wanted rate allows",
 }

@@ -19,6 +19,7 @@ from closedloop.core.atomics import load_acquire, store_release
 from closedloop.core.command import on_clock, on_command, on_device
 from closedloop.core.deadline import next_deadline, on_deadline, on_written
 from closedloop.core.gate import disarm
+from closedloop.core.plan import count_blind
 from closedloop.core.pulse_artifact import ARTIFACT, PulseArtifact, add_artifact, start_artifact
 from closedloop.core.reasons import Reason
 from closedloop.core.records import (
@@ -34,7 +35,7 @@ from closedloop.core.records import (
     room,
 )
 from closedloop.core.sample import on_sample
-from closedloop.core.state import CORE, NO_PLAN, STEPS, Core, Steps
+from closedloop.core.state import CORE, STEPS, Core, Steps
 from closedloop.jit import compiled, inner
 
 INPUT_TYPE = numba.from_dtype(INPUT)
@@ -104,7 +105,7 @@ def guarded_sample(core: Core, steps: Steps, values: NDArray[np.float64], timest
         on_sample(core, steps, values, timestamp, now)
     except Exception:  # noqa: BLE001 - a third party's step may raise anything, and must not fire
         disarm(core, Reason.ESTIMATOR_FAILED)
-        core.plan[0]["status"] = NO_PLAN
+        count_blind(core, Reason.ESTIMATOR_FAILED, now)
 
 
 @inner

@@ -5,11 +5,11 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from closedloop.core.clock import advance, electrode_time
+from closedloop.core.clock import advance, electrode_time, is_fresh
 from closedloop.core.gate import see_time
-from closedloop.core.plan import replan, wanted_leads
+from closedloop.core.plan import count_blind, replan, wanted_leads
 from closedloop.core.policy import relax
-from closedloop.core.quality import take, turn_block, watch_signals
+from closedloop.core.quality import note, take, turn_block, watch_signals
 from closedloop.core.reasons import Reason
 from closedloop.core.state import Core, Steps
 from closedloop.jit import inner
@@ -33,8 +33,10 @@ def on_sample(core: Core, steps: Steps, values: NDArray[np.float64], timestamp: 
     """
     if not see_time(core, now):
         return
-    missing = advance(core, timestamp)
+    missing = advance(core, timestamp, now)
     if missing < 0:
+        if not is_fresh(core, now):
+            count_blind(core, Reason.CLOCK, now)
         return
     timing = core.timing[0]
     first, stop = wanted_leads(core, now)
@@ -49,9 +51,7 @@ def on_sample(core: Core, steps: Steps, values: NDArray[np.float64], timestamp: 
 @inner
 def _estimate(core: Core, steps: Steps, reason: Reason, first: int, stop: int) -> None:
     """Pass one nominal sample on to signals, rhythm and estimators."""
-    quality = core.quality[0]
-    if reason != Reason.NONE:
-        quality["cause"] = reason
+    note(core, reason)
     _filter_space(core, reason == Reason.HELD or reason == Reason.GAP)
     if reason != Reason.HELD and reason != Reason.GAP:
         watch_signals(core)

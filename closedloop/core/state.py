@@ -54,6 +54,8 @@ QUALITY = np.dtype(
         ("filled", "i8"),  # samples in the running block
         ("place", "i8"),  # of the running block
         ("complete", "i8"),  # blocks ever completed
+        ("clean", "i8"),  # nominal samples since the last that was not clean
+        ("needed", "i8"),  # so many of them fill the quality window
         ("cause", "i8"),  # Reason of the newest sample that was not clean
         ("hold_from_s", "f8"),  # at the electrode
         ("hold_until_s", "f8"),
@@ -90,6 +92,7 @@ PLAN = np.dtype(
         ("pulse", "i8"),
         ("pulses", "i8"),
         ("condition", "i8"),
+        ("requested", "i8"),  # condition that Python had set for it, or -1
         ("target", "f8"),
         ("due_s", "f8"),
         ("lead_s", "f8"),

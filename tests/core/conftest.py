@@ -144,6 +144,8 @@ def draw_core(
                 flat_uv=0.1,
                 range_uv=np.inf,
                 block=block,
+                clean=10**6,
+                needed=round(0.2 * sfreq),
                 cause=Reason.WARM_UP,
                 hold_from_s=np.inf,
                 hold_until_s=-np.inf,
