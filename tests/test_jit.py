@@ -15,7 +15,7 @@ from closedloop import jit
 PACKAGE = Path(closedloop.__file__).parent
 MODULES = ("__init__.py", "jit.py", "errors.py", "core/*.py", "estimators/*.py", "signal/*.py")
 
-PROBE = '''
+PROBE = """
 from closedloop.core.gate import approve_pulse
 from closedloop.core.reasons import Reason
 from closedloop.core.state import CORE, make_example
@@ -28,7 +28,7 @@ def ask(core, now):
 
 core = make_example()
 print(Reason(ask(core, 0.0)).name)
-'''
+"""
 """Asks the gate of a core that is not armed, from a file that does not change when the gate does."""
 
 

@@ -2,6 +2,7 @@
 
 import difflib
 import json
+import re
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
@@ -11,6 +12,9 @@ from closedloop.config.document import Document
 from closedloop.config.fault import Fault
 
 Path = tuple[str | int, ...]
+
+PYTHONIC = re.compile(r" or instance of \w+| or object to extract fields from| after validation(, not \w+)?")
+"""What pydantic says of Python objects and of its own order of work, which tells a reader of YAML nothing."""
 
 
 def complaint(document: Document, error: ValidationError, model: type[BaseModel]) -> str:
@@ -23,7 +27,7 @@ def complaint(document: Document, error: ValidationError, model: type[BaseModel]
     told = [path for path in found if not any(other[: len(path)] == path and other != path for other in found)]
     first = min(told, key=lambda path: (found[path][0]["type"] == "missing", _line(document, path)))
     rest = f" (and {len(told) - 1} more)" if len(told) > 1 else ""
-    return _tell(document, first, found[first], model) + rest
+    return " ".join((_tell(document, first, found[first], model) + rest).splitlines())
 
 
 def _line(document: Document, path: Path) -> tuple[int, int]:
@@ -49,7 +53,8 @@ def _tell(document: Document, path: Path, details: list[ErrorDetails], model: ty
     name = ".".join(str(key) for key in path) or "the file"
     kinds = {detail["type"] for detail in details}
     if "missing" in kinds:
-        return f"{document.place(path[:-1])}: {name}: this key is missing"
+        what = "value" if isinstance(path[-1], int) else "key"
+        return f"{document.place(path[:-1])}: {name}: this {what} is missing"
     if "extra_forbidden" in kinds:
         known = _known_keys(model, details[0]["loc"])
         near = difflib.get_close_matches(str(path[-1]), known, 1)
@@ -69,38 +74,35 @@ def _message(detail: ErrorDetails) -> str:
         return f"must be one of {context['expected_tags']}"
     if detail["type"] == "union_tag_not_found":
         return f"the key {context['discriminator']} is missing"
-    message = detail["msg"]
-    for before, after in (("Input should", "must"), ("Tuple should", "must"), ("Dictionary should", "must")):
-        message = message.replace(before, after)
+    message = re.sub(r"^(Input|String|List|Tuple|Dictionary) should", "must", detail["msg"])
     message = message.replace("valid tuple", "list").replace("valid dictionary", "mapping")
+    message = PYTHONIC.sub("", message)
     return message.replace("greater than or equal to", "at least").replace("less than or equal to", "at most")
 
 
 def _known_keys(model: type[BaseModel], location: tuple[str | int, ...]) -> list[str]:
     """Return the keys that a model has where an unknown one was found, by walking its schema."""
     schema = model.model_json_schema()
-    node: dict[str, Any] = schema
-
-    def resolved(part: dict[str, Any]) -> dict[str, Any]:
-        while "$ref" in part:
-            part = schema["$defs"][part["$ref"].rpartition("/")[2]]
-        return part
-
+    node = schema
     for step in location[:-1]:
-        node = resolved(node)
-        alternatives = node.get("oneOf") or node.get("anyOf")
-        if alternatives:
-            reference = node.get("discriminator", {}).get("mapping", {}).get(step)
-            chosen = [resolved(part) for part in alternatives if part.get("type") != "null"]
-            node = resolved({"$ref": reference}) if reference else chosen[0]
-            if reference or step not in node.get("properties", {}):
-                continue
-        if isinstance(step, int):
+        node = _resolved(schema, node)
+        tagged = node.get("discriminator", {}).get("mapping", {}).get(step)
+        if tagged:
+            node = {"$ref": tagged}
+        elif isinstance(step, int):
             node = node.get("items", {})
         else:
             node = node.get("properties", {}).get(step) or node.get("additionalProperties") or {}
-    node = resolved(node)
-    for part in node.get("anyOf", []):
-        if "properties" in resolved(part):
-            node = resolved(part)
-    return list(node.get("properties", {}))
+    return list(_resolved(schema, node).get("properties", {}))
+
+
+def _resolved(schema: dict[str, Any], node: dict[str, Any]) -> dict[str, Any]:
+    """Follow references, and pass by the null of what may be left out."""
+    while True:
+        forms = [form for form in node.get("anyOf", []) if form.get("type") != "null"]
+        if "$ref" in node:
+            node = schema["$defs"][node["$ref"].rpartition("/")[2]]
+        elif len(forms) == 1:
+            node = forms[0]
+        else:
+            return node

@@ -64,7 +64,10 @@ class Document:
                 break
             if isinstance(node, CommentedSeq):
                 line, column = node.lc.item(key)
-            elif of_key and depth == len(keys) - 1:
+            elif key not in node.lc.data:  # merged in by <<: it stands elsewhere
+                break
+            elif (of_key and depth == len(keys) - 1) or node[key] is None:
+                # Where nothing stands after a key, its value's place is the next key's.
                 line, column = node.lc.key(key)
             else:
                 line, column = node.lc.value(key)
@@ -93,11 +96,27 @@ def read_document(path: Path) -> Document:
         raise ConfigError(f"{_mark(path, error)}: {key}: this key stands here a second time") from None
     except MarkedYAMLError as error:
         raise ConfigError(f"{_mark(path, error)}: is no YAML: {_line(error.problem)}") from None
-    except YAMLError as error:
+    except RecursionError:
+        raise ConfigError(f"{path}: is no YAML that can be read: it is nested too deeply") from None
+    except (YAMLError, ValueError) as error:  # a date or a number that cannot be is a ValueError
         raise ConfigError(f"{path}: is no YAML: {_line(error)}") from None
     if not isinstance(root, CommentedMap):
         raise ConfigError(f"{path}: must hold keys and values (it holds {'nothing' if root is None else 'none'})")
-    return Document(path, root)
+    document = Document(path, root)
+    _check_keys(document, root, ())
+    return document
+
+
+def _check_keys(document: Document, node: Any, keys: tuple[str | int, ...]) -> None:
+    if isinstance(node, CommentedMap):
+        for key, value in node.items():
+            if not isinstance(key, str):
+                place = document.place((*keys, key), of_key=True)
+                raise ConfigError(f"{place}: {_line(key)}: a key must be a string: set it in quotes")
+            _check_keys(document, value, (*keys, key))
+    elif isinstance(node, CommentedSeq):
+        for index, value in enumerate(node):
+            _check_keys(document, value, (*keys, index))
 
 
 def _mark(path: Path, error: MarkedYAMLError) -> str:
@@ -118,7 +137,7 @@ def _has(node: Any, key: str | int) -> bool:
 def _plain(node: Any) -> Any:
     match node:
         case CommentedMap():
-            return {key if isinstance(key, int | float) else str(key): _plain(value) for key, value in node.items()}
+            return {str(key): _plain(value) for key, value in node.items()}
         case CommentedSeq():
             return [_plain(value) for value in node]
         case ScalarBoolean():

@@ -72,7 +72,7 @@ def check_file(path: Path) -> str:
         Where it cannot be used.
     """
     document = read_document(path)
-    if "kind" in document.root:
+    if not {"kind", "driver", "delay"}.isdisjoint(document.root):
         device = _validated(document, Device).root
         return f"a {device.kind}, {device.name}"
     pipeline = Loaded(_validated(document, Pipeline), document)

@@ -19,7 +19,7 @@ import numpy as np
 from numba import types
 from numpy.typing import NDArray
 
-from closedloop.errors import ConfigError
+from closedloop.errors import CalibrationError, ConfigError
 from closedloop.jit import compiled
 
 LEAD_STEP_S = 0.01
@@ -60,6 +60,11 @@ class Rest:
         Lower and upper edge of the rhythm's band in Hz.
     peak_hz
         The rhythm's frequency in Hz.
+
+    Raises
+    ------
+    CalibrationError
+        Where the inputs are nothing but zeros.
     """
 
     inputs: NDArray[np.float64]
@@ -67,6 +72,10 @@ class Rest:
     sfreq: float
     band_hz: tuple[float, float]
     peak_hz: float
+
+    def __post_init__(self) -> None:
+        if not np.any(self.inputs):
+            raise CalibrationError("the calibration holds no signal: every sample is zero after conditioning")
 
     def targets(self) -> NDArray[np.complex128]:
         """Return the target at every lead of the grid, of shape (n_samples, N_LEADS), NaN past the end.

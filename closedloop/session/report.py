@@ -32,7 +32,8 @@ def write_report(path: Path, outcome: Outcome, summary: dict[str, Any]) -> None:
         figure = Figure(figsize=(max(11.0, 4.2 * len(conditions)), 9.6), layout="constrained")
         FigureCanvasAgg(figure)
         figure.suptitle(_heading(outcome, summary), fontsize=11)
-        above, below = np.ravel(figure.subfigures(2, 1, height_ratios=(1.35, 1)))
+        rows = figure.add_gridspec(2, 1, height_ratios=(1.35, 1))
+        above, below = figure.add_subfigure(rows[0]), figure.add_subfigure(rows[1])
         circles = above.subplots(1, len(conditions), subplot_kw={"projection": "polar"}, squeeze=False)[0]
         for place, (axes, condition) in enumerate(zip(circles, conditions, strict=True)):
             target = None if condition.phase_deg == "random" else np.radians(condition.phase_deg)

@@ -131,12 +131,12 @@ def draw_core(
     return Core(
         timing=record(
             TIMING,
-            **fields(
-                "timing", index=-1, period_s=1.0 / sfreq, now_s=-np.inf, latency_s=0.02, longest_s=1.0
-            ),
+            **fields("timing", index=-1, period_s=1.0 / sfreq, now_s=-np.inf, latency_s=0.02, longest_s=1.0),
         ),
         conditioning=design_conditioning(1, sfreq, high_pass_hz=None, notch_hz=()),
-        signals=make_signals(np.zeros(1, np.int64), [np.ones((1, 1))] * n_signals, [state, *[np.zeros(1)] * (n_signals - 1)]),
+        signals=make_signals(
+            np.zeros(1, np.int64), [np.ones((1, 1))] * n_signals, [state, *[np.zeros(1)] * (n_signals - 1)]
+        ),
         quality=record(
             QUALITY,
             **fields(
@@ -232,9 +232,7 @@ class Script:
         stamp = at + float(self.core.timing["delay_s"][0]) if timestamp is None else timestamp
         self.now = stamp if now is None else now
         usual = AMPLITUDE_UV * math.cos(2 * math.pi * RHYTHM_HZ * at)
-        return self.tell(
-            InputKind.SAMPLE, value=usual if value is None else value, timestamp=stamp, now=self.now
-        )
+        return self.tell(InputKind.SAMPLE, value=usual if value is None else value, timestamp=stamp, now=self.now)
 
     def samples(self, n: int) -> NDArray[np.void]:
         """Give ``n`` ordinary samples."""

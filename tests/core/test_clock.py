@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from closedloop.core.records import InputKind
+from closedloop.core.records import EventKind, InputKind
 
 
 def test_jitter_of_the_stamps_is_smoothed_by_an_order_of_magnitude(make_core, run, sine):
@@ -44,16 +44,18 @@ def test_duplicates_and_stamps_that_are_no_time_are_dropped(armed_script, stamp)
 
 
 def test_one_stamp_from_the_far_future_does_not_silence_the_session(armed_script):
-    """All later samples are older than it; there must still be records that say why nothing fires."""
+    """Taken for a sample it would make every later one too old."""
     armed_script.samples(20)
     armed_script.sample(timestamp=1e6, now=0.2)
-    assert len(armed_script.samples(200)) >= 10
+    assert armed_script.core.timing["unordered"][0] == 1
+    armed_script.samples(60)
+    assert armed_script.fire()["kind"].tolist() == [EventKind.DELIVERED]
 
 
 def test_a_stream_whose_clock_was_set_back_is_refused_with_records(armed_script):
     armed_script.samples(500)
     armed_script.tell(InputKind.CLOCK, value=-4.0)
-    assert len(armed_script.samples(200)) >= 10
+    assert len(armed_script.samples(200)) >= 7
 
 
 def test_the_sample_index_survives_a_correction_of_the_clock(armed_script):

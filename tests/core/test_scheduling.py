@@ -60,9 +60,7 @@ def test_every_crossing_of_a_steady_rhythm_is_one_chance(make_core, run, sine):
 
 
 def test_a_train_has_its_pulses_at_exact_intervals(make_core, run, sine):
-    core = make_core(
-        policy={"pulses": 5, "pulse_interval_s": 0.07}, wait_s=1.0, limits={"max_data_age_s": 0.1}
-    )
+    core = make_core(policy={"pulses": 5, "pulse_interval_s": 0.07}, wait_s=1.0, limits={"max_data_age_s": 0.1})
     events = delivered(run(core, sine(5.0)).events)
     trains = events[: len(events) // 5 * 5].reshape(-1, 5)
     assert len(trains) >= 3
@@ -86,9 +84,7 @@ def test_a_train_may_be_as_fast_as_the_limit_allows(make_core, run, sine, interv
 def break_train(make_core, script):
     """Deliver two pulses of a train of four, and let the stimulator fail before the third."""
     told = script(
-        make_core(
-            policy={"pulses": 4, "pulse_interval_s": 0.06}, wait_s=100.0, limits={"max_data_age_s": 1.0}
-        )
+        make_core(policy={"pulses": 4, "pulse_interval_s": 0.06}, wait_s=100.0, limits={"max_data_age_s": 1.0})
     )
     trigger_s = told.until_due()
     told.deadline(trigger_s)

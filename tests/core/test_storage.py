@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 from closedloop.core.replay import fingerprint
+from closedloop.core.state import pad_steps
 from closedloop.core.storage import find_steps, from_arrays, step_names, to_arrays
 from closedloop.errors import SessionError
 from closedloop.estimators.complex_fir import complex_fir
-from closedloop.core.state import pad_steps
 
 
 def test_a_stored_core_decides_the_same(make_core, run, sine, tmp_path):

@@ -16,9 +16,9 @@ def integrated_phase_sd(u):
     """Return the circular SD of the phase of u plus a complex Gaussian of variance 1, from its density."""
     phase = np.linspace(-np.pi, np.pi, 4096, endpoint=False)
     along = u * np.cos(phase)
-    density = np.exp(-(u**2)) / (2 * np.pi) + along / (2 * math.sqrt(np.pi)) * np.exp(
-        -((u * np.sin(phase)) ** 2)
-    ) * (1 + special.erf(along))
+    density = np.exp(-(u**2)) / (2 * np.pi) + along / (2 * math.sqrt(np.pi)) * np.exp(-((u * np.sin(phase)) ** 2)) * (
+        1 + special.erf(along)
+    )
     resultant = np.mean(density * np.cos(phase)) * 2 * np.pi
     return math.sqrt(-2 * math.log(resultant))
 

@@ -58,9 +58,7 @@ def test_it_equals_scipy_started_at_the_first_sample(high_pass_hz, notch_hz):
     if sections:
         sos = np.array(sections)
         expected, _ = signal.sosfilt(sos, x, zi=signal.sosfilt_zi(sos) * x[0])
-    np.testing.assert_allclose(
-        conditioned(x, high_pass_hz=high_pass_hz, notch_hz=notch_hz)[:, 0], expected, atol=1e-9
-    )
+    np.testing.assert_allclose(conditioned(x, high_pass_hz=high_pass_hz, notch_hz=notch_hz)[:, 0], expected, atol=1e-9)
 
 
 def test_channels_do_not_mix():
