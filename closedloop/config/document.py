@@ -64,7 +64,7 @@ class Document:
                 break
             if isinstance(node, CommentedSeq):
                 line, column = node.lc.item(key)
-            elif key not in node.lc.data:  # merged in by <<: it stands elsewhere
+            elif key not in (node.lc.data or {}):  # merged in by <<: it stands elsewhere
                 break
             elif (of_key and depth == len(keys) - 1) or node[key] is None:
                 # Where nothing stands after a key, its value's place is the next key's.

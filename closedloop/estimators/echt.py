@@ -49,8 +49,8 @@ def echt_weights(n_taps: int, sfreq: float, band_hz: tuple[float, float], *, ord
         Its order, as ``scipy.signal.butter`` counts.
     """
     frequencies = np.fft.fftfreq(n_taps, 1.0 / sfreq)
-    b, a = signal.butter(order, band_hz, "bandpass", fs=sfreq)
-    _, response = signal.freqz(b, a, worN=2 * np.pi * np.abs(frequencies) / sfreq)
+    sections = signal.butter(order, band_hz, "bandpass", fs=sfreq, output="sos")
+    _, response = signal.sosfreqz(sections, worN=2 * np.pi * np.abs(frequencies) / sfreq)
     analytic = np.where(frequencies > 0, 2.0, 0.0)
     analytic[0] = 1.0
     if n_taps % 2 == 0:

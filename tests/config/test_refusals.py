@@ -101,13 +101,13 @@ VALUES = {
         "gates.quiet: must be a list",
     ),
     "no conditions": (
-        "conditions:\n    - {name: trough, phase_deg: 180, marker: 1}\n    - {name: random, phase_deg: random, marker: 2}\n",
-        "conditions: «[]\n",
+        "\n    - {name: trough, phase_deg: 180, marker: 1}\n    - {name: random, phase_deg: random, marker: 2}\n",
+        " «[]\n",
         "target.conditions = []: must have at least 1 item",
     ),
     "five signals": (
-        "  hand:\n",
-        "  «a: &more {spatial: {type: single, channel: A}}\n  b: *more\n  c: *more\n  hand:\n",
+        "  alpha:\n",
+        "  «a: &more {spatial: {type: single, channel: A}}\n  b: *more\n  c: *more\n  alpha:\n",
         "signals: must have at most 4 items",
     ),
     "a tag that there is not": (
@@ -273,13 +273,14 @@ KEYS = {
     "in another unit": (
         "  delay_s: 0.01",
         "  «delay_ms: 10",
-        "source.delay_ms: unknown key (did you mean delay_s? known: type, recording, start_s, stop_s, delay_s, artifacts)",
+        "source.delay_ms: unknown key (did you mean delay_s? known: type, recording, start_s, stop_s, delay_s, "
+        "artifacts)",
     ),
     "at the top, like nothing known": (
         "name: Test",
         "name: Test\n«zzzz: 1",
-        "zzzz: unknown key (known: name, channels, source, conditioning, calibration, signals, target, gates, protocol, "
-        "stimulator, limits)",
+        "zzzz: unknown key (known: name, channels, source, conditioning, calibration, signals, target, gates, "
+        "protocol, stimulator, limits)",
     ),
     "of a spatial filter": (
         "neighbours: [Fp1, F7, C3, Fz]",
@@ -319,10 +320,10 @@ MISSING = {
     "in a section": ("  max_pulses: 200\n  ", "  «", "limits.max_pulses: this key is missing"),
     "in a choice": (
         "{type: single_pulse, pulses: 200, ",
-        "{«type: single_pulse, ",
+        "«{type: single_pulse, ",
         "protocol.pulses: this key is missing",
     ),
-    "in a list": ("{name: trough, phase", "{«phase", "target.conditions.0.name: this key is missing"),
+    "in a list": ("{name: trough, phase", "«{phase", "target.conditions.0.name: this key is missing"),
 }
 
 

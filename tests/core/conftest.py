@@ -1,5 +1,6 @@
 """A small core: one channel, and an estimator that knows the phase exactly."""
 
+import itertools
 import math
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
@@ -294,7 +295,7 @@ def run_chunks(
     cuts = [0]
     while cuts[-1] < len(samples):
         cuts.append(cuts[-1] + (next(sizes) if sizes else len(samples)))
-    chunks = ((samples[a:b], timestamps[a:b]) for a, b in zip(cuts[:-1], cuts[1:], strict=True))
+    chunks = ((samples[a:b], timestamps[a:b]) for a, b in itertools.pairwise(cuts))
     none = make_artifact(np.zeros((0, samples.shape[1])))
     drained = list(play(core, STEPS, chunks, none if artifact is None else artifact))
     return Drained(

@@ -45,10 +45,10 @@ def test_duplicates_and_stamps_that_are_no_time_are_dropped(armed_script, stamp)
 
 def test_one_stamp_from_the_far_future_does_not_silence_the_session(armed_script):
     """Taken for a sample it would make every later one too old."""
-    armed_script.samples(20)
-    armed_script.sample(timestamp=1e6, now=0.2)
+    armed_script.sample()
+    armed_script.sample(timestamp=1e6, now=0.01)
     assert armed_script.core.timing["unordered"][0] == 1
-    armed_script.samples(60)
+    armed_script.deadline(armed_script.now)
     assert armed_script.fire()["kind"].tolist() == [EventKind.DELIVERED]
 
 

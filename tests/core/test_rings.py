@@ -84,9 +84,9 @@ def test_what_was_read_makes_room_again():
 
 @threaded
 def test_two_threads_hand_over_every_record_in_order():
-    ring = make_ring(INPUT, 64)
+    ring = make_ring(INPUT, 256)
     push(make_ring(INPUT, 1), 0, 1)
-    n = 100_000
+    n = 20_000
     writer = threading.Thread(target=write_all, args=(ring, n))
     writer.start()
     wrong = read_all(ring, n)
