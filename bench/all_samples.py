@@ -13,7 +13,18 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from cohort import MONTAGES, RECORDINGS, REST_S, in_parallel, machine, open_cut, pipeline_for, show, use_recordings, write
+from cohort import (
+    MONTAGES,
+    RECORDINGS,
+    REST_S,
+    in_parallel,
+    machine,
+    open_cut,
+    pipeline_for,
+    show,
+    use_recordings,
+    write,
+)
 from numpy.typing import NDArray
 
 from closedloop.calibration.design import design

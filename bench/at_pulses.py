@@ -24,6 +24,7 @@ from cohort import (
     open_cut,
     pipeline_for,
     show,
+    surrogate_seeds,
     use_recordings,
     write,
 )
@@ -58,7 +59,7 @@ def measure(name: str, montage: str, n_surrogates: int) -> tuple[dict[str, Any],
     surrogates = pooled(
         [
             run_surrogate(pipeline, device, calibration, duration_s=recording.duration_s, seed=seed)
-            for seed in range(n_surrogates)
+            for seed in surrogate_seeds(name, montage, n_surrogates)
         ]
     ).statistics()
     statistics = phases.statistics()

@@ -53,6 +53,12 @@ def open_cut(name: str) -> tuple[Recording, Recording, Recording]:
     return recording, recording.between(0.0, REST_S), recording.between(REST_S, recording.duration_s)
 
 
+def surrogate_seeds(name: str, montage: str, n: int) -> range:
+    """Return seeds that no other recording or montage uses."""
+    first = 1000 * (len(RECORDINGS) * list(MONTAGES).index(montage) + RECORDINGS.index(name))
+    return range(first, first + n)
+
+
 def use_recordings(folder: Path | None) -> None:
     """Look recordings up in a folder."""
     if folder is not None:

@@ -13,7 +13,18 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from cohort import DELAY_S, RECORDINGS, REST_S, in_parallel, machine, open_cut, pipeline_for, show, use_recordings, write
+from cohort import (
+    DELAY_S,
+    RECORDINGS,
+    REST_S,
+    in_parallel,
+    machine,
+    open_cut,
+    pipeline_for,
+    show,
+    use_recordings,
+    write,
+)
 
 from closedloop.calibration.calibrate import calibrate
 from closedloop.core.playback import dry_run

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from cohort import DELAY_S, open_cut, pipeline_for, machine, show, use_recordings, write
+from cohort import DELAY_S, machine, open_cut, pipeline_for, show, use_recordings, write
 
 from closedloop.calibration.calibrate import Calibration, calibrate
 from closedloop.config.pipeline import Pipeline
@@ -39,7 +39,9 @@ def again_and_again(recording: Recording, minutes: float) -> Iterator[Chunk]:
         start_s += recording.duration_s
 
 
-def measure(pipeline: Pipeline, device: Any, calibration: Calibration, run: Recording, minutes: float) -> dict[str, Any]:
+def measure(
+    pipeline: Pipeline, device: Any, calibration: Calibration, run: Recording, minutes: float
+) -> dict[str, Any]:
     """Play so many minutes and return speed and growth of memory."""
     core, steps = calibration.core(pipeline, device, n_channels=len(run.names))
     post_device(core, ready=True)

@@ -11,7 +11,19 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from cohort import MONTAGES, RECORDINGS, REST_S, in_parallel, machine, open_cut, pipeline_for, show, use_recordings, write
+from cohort import (
+    MONTAGES,
+    RECORDINGS,
+    REST_S,
+    in_parallel,
+    machine,
+    open_cut,
+    pipeline_for,
+    show,
+    surrogate_seeds,
+    use_recordings,
+    write,
+)
 from numpy.typing import NDArray
 
 from closedloop.calibration.design import Design, design
@@ -58,8 +70,8 @@ def measure(name: str, montage: str, n_surrogates: int) -> dict[str, Any]:
     flat = surrogate_pipeline(pipeline, rhythm_snr_db="auto")
     duration_s = REST_S * (1 + SURROGATE_MINUTES)
     opened = []
-    for seed in range(n_surrogates):
-        surrogate = surrogate_recording(designed, duration_s=duration_s, seed=1000 + seed)
+    for seed in surrogate_seeds(name, montage, n_surrogates):
+        surrogate = surrogate_recording(designed, duration_s=duration_s, seed=seed)
         own = design(flat, surrogate.between(0.0, REST_S))
         opened.append(open_minutes(own, flat, surrogate))
     real = open_minutes(designed, pipeline, recording)
