@@ -185,7 +185,7 @@ class Plugin(Model):
     type: Literal["plugin"]
     name: Annotated[str, Field(min_length=1)]
     """The name under which the package announces it."""
-    options: Annotated[dict[str, Any], Field(default_factory=dict)]
+    options: dict[str, Any] = Field(default={})
     """What the package's own documentation lists."""
 
 
@@ -355,7 +355,7 @@ class Pipeline(Model):
 
     name: Annotated[str, Field(min_length=1)]
     """What people call it."""
-    channels: Annotated[dict[Channel, Role], Field(default_factory=dict)]
+    channels: dict[Channel, Role] = Field(default={})
     """Roles of channels whose recording does not say them, or says them wrongly."""
     source: Source
     """Where EEG comes from."""

@@ -2,7 +2,8 @@
 
 A plan is approved whole, and each of its pulses again at its due time. Every check has its own
 reason and the form ``if not (value <= limit): refuse``, so that NaN, infinity and a negative SD
-refuse; a limit that is not finite refuses too. The gate refuses, it never clips. Delivered is counted before the device acts.
+refuse; a limit that is not finite refuses too. The gate refuses, it never clips. Delivered is
+counted before the device acts.
 """
 
 import numpy as np

@@ -32,9 +32,9 @@ REFUSED = {
     ),
     "an unknown key of what may be left out": (
         "driver: simulated",
-        "driver: simulated\nartifact: {«saturation: 1, saturation_uv: 1, saturation_s: 1, decay_uv: 1, decay_s: 1, "
+        "driver: simulated\nartifact: {«saturaton_uv: 1, saturation_uv: 1, saturation_s: 1, decay_uv: 1, decay_s: 1, "
         "muscle_uv: 1, muscle_s: 1, recharge_after_s: 1, recharge_uv: 1, recharge_s: 1}",
-        "artifact.saturation: unknown key (did you mean saturation_uv? known: saturation_uv, saturation_s, decay_uv, "
+        "artifact.saturaton_uv: unknown key (did you mean saturation_uv? known: saturation_uv, saturation_s, decay_uv, "
         "decay_s, muscle_uv, muscle_s, recharge_after_s, recharge_uv, recharge_s)",
     ),
     "a missing key": (
