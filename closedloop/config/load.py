@@ -1,8 +1,6 @@
 """Loading pipelines and devices, and checking that they fit each other."""
 
-import errno
 import io
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Generic, TypeVar
@@ -176,10 +174,12 @@ def _validated(document: Document, model: type[M]) -> M:
 def _find(path: str | Path, shelf: str, beside: Path | None) -> Path:
     """Return a file by its path, or by its name from the shelf of such files."""
     given = Path(path)
-    if given.exists():
+    try:
+        given.stat()
         return given
-    if given.suffix in {".yaml", ".yml"}:
-        raise ConfigError(f"{path}: cannot be read: {os.strerror(errno.ENOENT)}")
+    except OSError as error:
+        if given.suffix in {".yaml", ".yml"}:
+            raise ConfigError(f"{path}: cannot be read: {error.strerror}") from None
     shelves = [shipped_folder(shelf)]
     if beside is not None:
         shelves.insert(0, beside.parent / shelf)
