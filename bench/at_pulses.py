@@ -42,7 +42,7 @@ N_SURROGATES = 40
 
 def measure(name: str, montage: str, n_surrogates: int) -> tuple[dict[str, Any], Phases]:
     """Run one recording at one montage from every start, and its surrogates."""
-    pipeline, device = pipeline_for(montage)
+    pipeline, device = pipeline_for(MONTAGES[montage])
     recording, rest, _ = open_cut(name)
     calibration = calibrate(pipeline, device, rest)
     reference = target_reference(calibration, recording)

@@ -23,7 +23,7 @@ from closedloop.sources.library import FOLDER_VARIABLE, open_recording
 from closedloop.sources.recording import Recording
 
 RECORDINGS = tuple(f"Subject{number}_1.edf" for number in ("08", "11", "16", "17", "25", "30"))
-MONTAGES = {
+MONTAGES: dict[str, dict[str, Any]] = {
     "O1": {"type": "single", "channel": "O1"},
     "F3-Hjorth": {"type": "hjorth", "center": "F3", "neighbours": ("Fp1", "F7", "C3", "Fz")},
 }
@@ -32,12 +32,12 @@ DELAY_S = 0.01
 """Electrode to time stamp; the simulated stimulator's latency of as much makes 20 ms in all."""
 
 
-def pipeline_for(montage: str) -> tuple[Pipeline, Stimulator]:
+def pipeline_for(spatial: dict[str, Any]) -> tuple[Pipeline, Stimulator]:
     """Return the pipeline of the benchmarks: four target phases in turn, 10 chances a minute, 2 s apart."""
     loaded = load_pipeline("alpha_trough_o1")
     content = loaded.value.model_dump()
     content["source"] = Playback(type="playback", recording=RECORDINGS[0], delay_s=DELAY_S).model_dump()
-    content["signals"]["alpha"]["spatial"] = MONTAGES[montage]
+    content["signals"]["alpha"]["spatial"] = spatial
     content["target"]["conditions"] = [
         {"name": name, "phase_deg": phase_deg}
         for name, phase_deg in (("peak", 0.0), ("falling", 90.0), ("trough", 180.0), ("rising", -90.0))

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from cohort import (
     DELAY_S,
+    MONTAGES,
     RECORDINGS,
     REST_S,
     in_parallel,
@@ -49,7 +50,7 @@ def disturbed(recording: Recording) -> Recording:
 
 def measure(name: str, montage: str) -> dict[str, Any]:
     """Run one recording clean and disturbed."""
-    pipeline, device = pipeline_for(montage)
+    pipeline, device = pipeline_for(MONTAGES[montage])
     # One condition: with several, a single decision that differs would give every later pulse another target.
     trough = pipeline.target.model_copy(update={"conditions": pipeline.target.conditions[2:3]})
     pipeline = pipeline.model_copy(update={"target": trough})
