@@ -1,14 +1,19 @@
 """Accuracy at the pulses: six recordings, two montages, each beside surrogates without a rhythm.
 
-    python bench/at_pulses.py --json FILE [--recordings DIR]
+    python bench/at_pulses.py --json FILE [--recordings DIR] [--surrogates N] [--against bench/baseline.json]
 
 20 ms of total delay, at least 2 s between pulses, four target phases in turn. Everything is designed,
 and the limit that gives 10 pulses a minute fixed, on the first 60 s; the loop runs over the rest from
 several starts. Errors are against the evaluation family. The same minutes run from several starts are
 not new data: the bootstrap draws blocks of 10 s, over all starts at once.
+
+``--against`` makes it a gate: where a row fires fewer pulses than an earlier file's, or scatters more, by
+more than another machine's rounding can explain, it says so and exits with status 1.
 """
 
 import argparse
+import json
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -38,6 +43,9 @@ from closedloop.signal.circular import phase_statistics
 
 OFFSETS_S = (0.0, 0.4, 0.8, 1.2, 1.6, 2.0, 2.4, 2.8)
 N_SURROGATES = 40
+MORE_SCATTER_DEG = 1.0
+FEWER_PULSES = 0.9
+"""What the gate lets pass: one decision that falls differently moves every later one of its run."""
 
 
 def measure(name: str, montage: str, n_surrogates: int) -> tuple[dict[str, Any], Phases]:
@@ -106,12 +114,32 @@ def summary(montage: str, rows: list[dict[str, Any]], phases: list[Phases]) -> d
     }
 
 
+def worse(rows: list[dict[str, Any]], before: list[dict[str, Any]]) -> list[str]:
+    """Return a line for each row that has become worse than it was, or has gone."""
+    now = {(row["recording"], row["montage"]): row for row in rows}
+    lines = []
+    for old in before:
+        name = f"{old['recording']}, {old['montage']}"
+        row = now.get((old["recording"], old["montage"]))
+        if row is None:
+            lines.append(f"{name}: is no longer measured")
+            continue
+        if row["n"] < FEWER_PULSES * old["n"]:
+            lines.append(f"{name}: {row['n']} pulses, were {old['n']} (at least {FEWER_PULSES:g} of them)")
+        if row["n"] and old["n"]:
+            spread, was = row["circular_sd_deg"], old["circular_sd_deg"]
+            if not spread <= was + MORE_SCATTER_DEG:
+                lines.append(f"{name}: circular SD {spread:.2f} deg, was {was:.2f} (at most {MORE_SCATTER_DEG:g} more)")
+    return lines
+
+
 def main() -> None:
     """Run all of it and print the tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--json", type=Path, help="write the rows to this file")
     parser.add_argument("--recordings", type=Path, help="folder of the recordings; otherwise the library's")
     parser.add_argument("--surrogates", type=int, default=N_SURROGATES, help="surrogates of each row")
+    parser.add_argument("--against", type=Path, help="an earlier file: exit with 1 where a row has become worse")
     options = parser.parse_args()
     use_recordings(options.recordings)
     jobs = [(name, montage, options.surrogates) for montage in MONTAGES for name in RECORDINGS]
@@ -128,6 +156,13 @@ def main() -> None:
     show(f"At the pulses ({machine()})", rows)
     show("Over all recordings", summaries)
     write(options.json, rows=rows, summary=summaries)
+    if options.against is not None:
+        lines = worse(rows, json.loads(options.against.read_text(encoding="utf-8"))["rows"])
+        for line in lines:
+            print(f"worse: {line}", file=sys.stderr)
+        if lines:
+            sys.exit(1)
+        print(f"no row is worse than in {options.against}")
 
 
 if __name__ == "__main__":
