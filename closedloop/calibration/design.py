@@ -18,6 +18,7 @@ from closedloop.config.pipeline import NamedSignal, Pipeline, Plugin
 from closedloop.errors import CalibrationError
 from closedloop.estimators.interface import Designed, Rest, find_estimator
 from closedloop.signal.conditioning import condition_all, design_conditioning
+from closedloop.signal.rhythm import design_rhythm
 from closedloop.signal.spectrum import SpectrumFit, fit_spectrum
 from closedloop.signal.training_target import training_target
 from closedloop.sources.recording import Recording
@@ -128,6 +129,13 @@ def design(pipeline: Pipeline, rest: Recording) -> Design:
         Where a channel or an estimator does not exist.
     """
     montage = find_montage(pipeline, rest)
+    try:
+        return _design(pipeline, rest, montage)
+    except CalibrationError as error:
+        raise CalibrationError(f"{rest.name}: calibration, first {rest.duration_s:g} s: {error}") from None
+
+
+def _design(pipeline: Pipeline, rest: Recording, montage: Montage) -> Design:
     raw = np.ascontiguousarray(rest.samples[:, montage.places])
     _check(rest, montage, raw)
     settings = pipeline.conditioning
@@ -142,6 +150,7 @@ def design(pipeline: Pipeline, rest: Recording) -> Design:
             row = montage.weights[place]
             signals[name] = _design_signal(name, signal, raw @ row, conditioned @ row, rest.sfreq)
     target = pipeline.target.signal
+    design_rhythm(rest.sfreq, signals[target].fit.peak_hz)  # a sampling rate too low for the gate ends here
     limit = pipeline.gates.rhythm_snr_db
     if limit == "auto":
         limit = rhythm_limit_db(
@@ -157,7 +166,10 @@ def design(pipeline: Pipeline, rest: Recording) -> Design:
 def _design_signal(
     name: str, signal: NamedSignal, raw: NDArray[np.float64], x: NDArray[np.float64], sfreq: float
 ) -> SignalDesign:
-    fit = fit_spectrum(raw, sfreq)
+    try:
+        fit = fit_spectrum(raw, sfreq)
+    except CalibrationError as error:
+        raise CalibrationError(f"signals.{name}: {error}") from None
     band_hz = signal.band_hz
     if band_hz == "auto":
         band_hz = (fit.peak_hz - BAND_HALF_WIDTH_HZ, fit.peak_hz + BAND_HALF_WIDTH_HZ)
@@ -184,21 +196,20 @@ def _design_signal(
 
 def _check(rest: Recording, montage: Montage, raw: NDArray[np.float64]) -> None:
     """Refuse a rest from which a design would be wrong without a word."""
-    where = f"{rest.name}: calibration, first {rest.duration_s:g} s"
     jumps = np.flatnonzero(np.diff(rest.times_s) > 1.5 / rest.sfreq)
     if jumps.size:
         at = rest.times_s[jumps[0]] - rest.times_s[0]
         raise CalibrationError(
-            f"{where}: samples are missing {at:.3f} s after its start (limit: none); choose source.start_s after it"
+            f"samples are missing {at:.3f} s after its start (limit: none); choose source.start_s after it"
         )
     for place, name in enumerate(montage.names):
         bad = np.flatnonzero(~np.isfinite(raw[:, place]))
         if bad.size:
             raise CalibrationError(
-                f"{where}: channel {name} has {bad.size} samples that are no numbers, the first "
+                f"channel {name} has {bad.size} samples that are no numbers, the first "
                 f"{bad[0] / rest.sfreq:.3f} s after its start (limit: 0); choose source.start_s after them"
             )
         if not np.ptp(raw[:, place]) > 0.0:
             raise CalibrationError(
-                f"{where}: channel {name} is constant at {raw[0, place]:g} µV; is the electrode connected?"
+                f"channel {name} is constant at {raw[0, place]:g} µV (it must change); is the electrode connected?"
             )

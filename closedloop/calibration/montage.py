@@ -45,7 +45,13 @@ def find_montage(pipeline: Pipeline, recording: Recording) -> Montage:
     roles = {**dict(zip(recording.names, recording.roles, strict=True)), **pipeline.channels}
     filters = []
     for name, signal in pipeline.signals.items():
-        weights = _filter(signal, [channel for channel in recording.names if roles[channel] == "eeg"])
+        eeg = [channel for channel in recording.names if roles[channel] == "eeg"]
+        if isinstance(signal.spatial, Average) and signal.spatial.over is None and not eeg:
+            raise ConfigError(
+                f"signals.{name}.spatial: {recording.name} has no EEG channel to average (at least 1), but "
+                f"{', '.join(f'{channel} ({roles[channel]})' for channel in recording.names)}; name it under channels"
+            )
+        weights = _filter(signal, eeg)
         _require(f"signals.{name}.spatial", list(weights), recording)
         filters.append(weights)
     read = [channel for channel in recording.names if any(channel in weights for weights in filters)]

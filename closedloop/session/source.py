@@ -71,9 +71,15 @@ def open_source(pipeline: Pipeline) -> OpenedSource:
             f"{recording.name}: {recording.duration_s:.1f} s are too short: calibration takes "
             f"{rest_s:g} s (calibration.duration_s) and the run at least {SHORTEST_RUN_S:g} s"
         )
+    rest = recording.between(0.0, rest_s)
+    if rest_s - rest.duration_s > 1.0 / recording.sfreq:
+        raise CalibrationError(
+            f"{recording.name}: calibration, first {rest_s:g} s: samples are missing from {rest.duration_s:.3f} s on "
+            "(limit: none); choose source.start_s after it"
+        )
     return OpenedSource(
         recording=recording,
-        rest=recording.between(0.0, rest_s),
+        rest=rest,
         run=recording.between(rest_s, recording.duration_s),
         simulated=simulated,
     )

@@ -1,0 +1,265 @@
+"""Every field of a pipeline, a device and a design lands in the core's state."""
+
+import numpy as np
+import pytest
+from pydantic import BaseModel
+
+from closedloop.calibration.assemble import HORIZON_SAMPLES, RATE_GAIN, assemble
+from closedloop.calibration.design import design
+from closedloop.config.pipeline import Conditioning, Gates, Limits, SinglePulse, Target, Train
+from closedloop.core.state import MAX_SIGNALS, N_BLOCKS, silent
+from closedloop.core.storage import to_arrays
+from closedloop.estimators.complex_fir import complex_fir
+from closedloop.protocols.trials import draw_trials
+from closedloop.signal.conditioning import design_conditioning
+
+SFREQ = 125.0
+HAND = {"signals.hand": {"spatial": {"type": "single", "channel": "EMG"}}}
+
+
+@pytest.fixture(scope="module")
+def wired(rest, make_recording):
+    """Return the rest with an EMG channel in front."""
+    hand = np.random.default_rng(2).normal(0.0, 5.0, (len(rest.samples), 1))
+    return make_recording(np.hstack([hand, rest.samples]), ("EMG", *rest.names), roles=("emg", *rest.roles))
+
+
+@pytest.fixture(scope="module")
+def lay_out(make_pipeline, make_device, wired):
+    """Return a function that designs and assembles the pipeline with some values replaced."""
+
+    def build(changes=(), *, device=(), sd_limit=np.inf):
+        pipeline = make_pipeline(changes)
+        found = design(pipeline, wired)
+        core, steps = assemble(pipeline, make_device(device), found, n_channels=5, sd_limit=sd_limit)
+        return core, steps, found
+
+    return build
+
+
+INTERVALS = {
+    "the device's": (None, 0.5, 0.5),
+    "the pipeline's, stricter": (0.8, 0.5, 0.8),
+    "the device's, stricter": (0.3, 0.5, 0.5),
+}
+
+
+@pytest.mark.parametrize(("own", "devices", "expected"), INTERVALS.values(), ids=INTERVALS.keys())
+def test_the_longer_interval_wins(lay_out, own, devices, expected):
+    core, *_ = lay_out({"limits.min_interval_s": own}, device={"limits.min_interval_s": devices})
+    assert core.limits["min_interval_s"][0] == expected
+
+
+@pytest.mark.parametrize(("own", "devices"), [(300, 400), (400, 300)])
+def test_the_lower_number_of_pulses_wins(lay_out, own, devices):
+    core, *_ = lay_out({"limits.max_pulses": own}, device={"limits.max_pulses_per_session": devices})
+    assert core.limits["max_pulses"][0] == 300
+
+
+def test_a_fresh_core_is_disarmed_and_has_done_nothing(lay_out):
+    core, *_ = lay_out()
+    assert core.gate["armed"][0] == core.gate["device_ready"][0] == core.gate["pulses"][0] == 0
+    assert core.policy["trial"][0] == 0
+    assert core.timing["index"][0] == -1
+    assert not np.isfinite(core.signals.x).any()
+
+
+FIELDS = {
+    "source.delay_s": (0.02, lambda core: core.timing["delay_s"][0], 0.02),
+    "limits.max_lateness_s": (0.003, lambda core: core.limits["max_lateness_s"][0], 0.003),
+    "limits.max_data_age_s": (0.3, lambda core: core.limits["max_data_age_s"][0], 0.3),
+    "gates.rhythm_snr_db": (6.5, lambda core: core.limits["rhythm_snr_db"][0], 6.5),
+    "gates.max_phase_sd_deg": (45.0, lambda core: core.limits["max_phase_sd"][0], np.pi / 4),
+    "gates.artifact_uv": (120.0, lambda core: core.extremes.ceiling[:-1].tolist(), [120.0] * 4),
+    "gates.flat_uv": (0.3, lambda core: core.quality["flat_uv"][0], 0.3),
+    "gates.range_uv": (2000.0, lambda core: core.quality["range_uv"][0], 2000.0),
+    # 0.7 s of 125 Hz are 87.5 samples; the running block is not counted, so seven hold them.
+    "gates.quality_window_s": (
+        0.7,
+        lambda core: (core.quality["needed"][0], core.quality["block"][0]),
+        (88, int(np.ceil(87.5 / (N_BLOCKS - 1)))),
+    ),
+    "gates.hold_after_pulse_s": (2.5, lambda core: core.quality["hold_s"][0], 2.5),
+    "target.plan_ahead_s": (0.03, lambda core: core.policy["plan_ahead_s"][0], 0.03),
+    "target.commit_horizon_s": (0.04, lambda core: core.policy["horizon_s"][0], 0.04),
+}
+
+
+@pytest.mark.parametrize(("key", "value", "read", "expected"), [(k, *v) for k, v in FIELDS.items()], ids=FIELDS.keys())
+def test_a_field_lands_where_the_core_reads_it(lay_out, key, value, read, expected):
+    assert read(lay_out()[0]) != expected
+    assert read(lay_out({key: value})[0]) == pytest.approx(expected)
+
+
+# One change for each key of these sections, from which the core must come out different.
+CHANGES = {
+    "gates.rhythm_snr_db": 3.0,
+    "gates.max_phase_sd_deg": 20.0,
+    "gates.wanted_rate": {"per_minute": 7.0},
+    "gates.artifact_uv": 99.0,
+    "gates.flat_uv": 0.2,
+    "gates.range_uv": 1e5,
+    "gates.quality_window_s": 1.0,
+    "gates.hold_after_pulse_s": 0.5,
+    "gates.quiet": [{"signal": "hand", "peak_to_peak_uv": 60.0}],
+    "target.signal": "other",
+    "target.conditions": [{"name": "peak", "phase_deg": 0.0}],
+    "target.order": {"seed": 9},
+    "target.withhold": 0.4,
+    "target.plan_ahead_s": 0.01,
+    "target.commit_horizon_s": 0.03,
+    "conditioning.high_pass_hz": 1.0,
+    "conditioning.notch_hz": [50.0, 60.0],
+    "limits.max_pulses": 321,
+    "limits.min_interval_s": 0.9,
+    "limits.max_lateness_s": 0.002,
+    "limits.max_data_age_s": 0.2,
+    "protocol.pulses": 150,
+    "protocol.min_interval_s": 1.5,
+    "protocol.jitter_s": 0.5,
+    "protocol.trains": 150,
+    "protocol.pulses_per_train": 3,
+    "protocol.frequency_hz": 4.0,
+}
+SECTIONS: dict[str, list[type[BaseModel]]] = {
+    "gates": [Gates],
+    "target": [Target],
+    "conditioning": [Conditioning],
+    "limits": [Limits],
+    "protocol": [SinglePulse, Train],
+}
+TRAIN = {"type": "train", "trains": 100, "pulses_per_train": 2, "frequency_hz": 5.0, "min_interval_s": 1.0}
+
+
+def test_no_key_is_left_out_of_the_changes_that_are_tried():
+    keys = {
+        f"{section}.{key}"
+        for section, models in SECTIONS.items()
+        for model in models
+        for key in model.model_fields
+        if key != "type"
+    }
+    assert set(CHANGES) == keys
+
+
+def same(first, other):
+    return all(first[name].tobytes() == other[name].tobytes() for name in first)
+
+
+@pytest.mark.parametrize(("key", "value"), CHANGES.items(), ids=CHANGES.keys())
+def test_no_field_is_without_effect_on_the_core(make_pipeline, make_device, wired, key, value):
+    other = {"signals.other": {"spatial": {"type": "single", "channel": "C3"}, "estimator": {"type": "echt"}}}
+    base = {**HAND, **other}
+    if key in {"protocol.trains", "protocol.pulses_per_train", "protocol.frequency_hz"}:
+        base["protocol"] = TRAIN
+    states = []
+    for changes in (base, base, {**base, key: value}):
+        pipeline = make_pipeline(changes)
+        found = design(pipeline, wired)
+        states.append(to_arrays(assemble(pipeline, make_device(), found, n_channels=5, sd_limit=np.inf)[0]))
+    first, again, changed = states
+    assert same(first, again)
+    assert not same(first, changed)
+
+
+def test_the_automatic_horizon_is_two_samples(lay_out):
+    assert lay_out()[0].policy["horizon_s"][0] == HORIZON_SAMPLES / SFREQ == 0.016
+
+
+def test_conditions_are_in_radians_and_a_random_one_has_none(lay_out):
+    conditions = [
+        {"name": "trough", "phase_deg": 180.0},
+        {"name": "rising", "phase_deg": 270.0},
+        {"name": "rising too", "phase_deg": -90.0},
+        {"name": "any", "phase_deg": "random"},
+    ]
+    core, *_ = lay_out({"target.conditions": conditions})
+    np.testing.assert_allclose(core.conditions, [np.pi, -np.pi / 2, -np.pi / 2, np.nan], atol=1e-12)
+
+
+def test_trials_are_those_that_the_seed_draws(lay_out):
+    conditions = [{"name": "trough", "phase_deg": 180.0}, {"name": "any", "phase_deg": "random"}]
+    core, *_ = lay_out({"target.conditions": conditions, "target.order.seed": 5, "protocol.jitter_s": 0.5})
+    drawn = draw_trials(200, 2, shuffle="balanced", withhold=0.1, min_interval_s=1.0, jitter_s=0.5, seed=5)
+    for name in ("condition", "withheld", "random_target", "wait_s"):
+        np.testing.assert_array_equal(core.trials[name], getattr(drawn, name))
+
+
+def test_a_single_pulse_is_a_plan_of_one(lay_out):
+    assert lay_out()[0].policy["pulses"][0] == 1
+
+
+def test_a_train_has_its_pulses_and_their_interval(lay_out):
+    core, *_ = lay_out({"protocol": {**TRAIN, "pulses_per_train": 5}})
+    assert core.policy["pulses"][0] == 5
+    assert core.policy["pulse_interval_s"][0] == pytest.approx(1 / 5.0)
+    assert np.count_nonzero(core.trials["withheld"] == 0) == 100
+
+
+def test_an_individual_train_has_the_rhythms_own_period(lay_out):
+    core, _, found = lay_out({"protocol": {**TRAIN, "frequency_hz": "individual"}})
+    assert core.policy["pulse_interval_s"][0] == core.policy["period_s"][0] == 1 / found.fit.peak_hz
+
+
+@pytest.mark.parametrize(("mode", "gain"), [("fixed", 0.0), ("running", RATE_GAIN)])
+def test_only_a_running_limit_moves(lay_out, mode, gain):
+    core, *_ = lay_out({"gates.wanted_rate": {"per_minute": 12.0, "mode": mode}}, sd_limit=0.25)
+    assert core.policy["rate_gain"][0] == gain
+    assert core.policy["wanted_hz"][0] == 0.2
+    assert core.policy["sd_limit"][0] == 0.25
+
+
+def test_without_a_wanted_rate_the_limit_stays_and_stops_nothing(lay_out):
+    core, *_ = lay_out()
+    assert core.policy["rate_gain"][0] == core.policy["wanted_hz"][0] == 0.0
+    assert core.policy["sd_limit"][0] == np.inf
+
+
+def test_the_devices_latency_and_the_sampling_period_are_the_cores(lay_out):
+    core, *_ = lay_out(device={"latency.latency_s": 0.03})
+    assert core.timing["latency_s"][0] == 0.03
+    assert core.timing["period_s"][0] == 1 / SFREQ
+
+
+def test_eeg_channels_and_quiet_signals_are_limited_and_nothing_else(lay_out):
+    core, *_ = lay_out({**HAND, "gates.quiet": [{"signal": "hand", "peak_to_peak_uv": 40.0}]})
+    # Rows: the channels in the recording's order, EMG first, then the signals alpha and hand.
+    assert core.extremes.ceiling.tolist() == [np.inf, 150.0, 150.0, 150.0, 150.0, np.inf, 40.0]
+    assert core.extremes.watched.tolist() == [1, 1, 1, 1, 1, 0, 0]
+
+
+def test_the_target_is_found_among_the_signals(lay_out):
+    # YAML keeps the order of its keys: hand comes first here.
+    alpha = {"spatial": {"type": "single", "channel": "F3"}, "estimator": {"type": "wiener"}}
+    core, steps, found = lay_out(
+        {"signals": {"hand": {"spatial": {"type": "single", "channel": "EMG"}}, "alpha": alpha}}
+    )
+    assert core.policy["signal"][0] == 1
+    assert steps == (silent, complex_fir, *[silent] * (MAX_SIGNALS - 2))
+    np.testing.assert_array_equal(core.signals.states[1], found.signals["alpha"].designed.state)
+    assert core.signals.states[1] is not found.signals["alpha"].designed.state
+
+
+def test_spatial_weights_and_places_are_the_montages(lay_out):
+    core, _, found = lay_out(HAND)
+    assert core.signals.used.tolist() == [0, 1, 2, 3, 4]
+    np.testing.assert_array_equal(core.signals.weights, found.montage.weights)
+
+
+def test_conditioning_is_that_of_every_channel_that_is_read(lay_out):
+    core, *_ = lay_out({"conditioning": {"high_pass_hz": None, "notch_hz": [50.0, 60.0]}})
+    expected = design_conditioning(4, SFREQ, high_pass_hz=None, notch_hz=(50.0, 60.0))
+    np.testing.assert_array_equal(core.conditioning.sections, expected.sections)
+    assert core.conditioning.memory.shape == (2, 2, 4)
+
+
+@pytest.mark.parametrize(("window_s", "quality_s"), [(1.5, 0.5), (0.3, 3.0)])
+def test_a_gap_is_forgotten_after_the_longest_window(lay_out, window_s, quality_s):
+    core, *_ = lay_out({"signals.alpha.estimator.window_s": window_s, "gates.quality_window_s": quality_s})
+    longest_s = max(window_s, quality_s * N_BLOCKS / (N_BLOCKS - 1))
+    assert core.timing["longest_s"][0] == pytest.approx(longest_s + 1.0, abs=0.02)
+
+
+def test_the_rings_have_a_column_for_every_channel_that_is_recorded(lay_out):
+    pipeline_reads = {"signals.alpha.spatial": {"type": "single", "channel": "F3"}}
+    assert lay_out(pipeline_reads)[0].values.shape[1] == 5
