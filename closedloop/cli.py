@@ -42,8 +42,9 @@ recordings = typer.Typer(
     no_args_is_help=True,
 )
 app.add_typer(recordings, name="recordings")
-out = Console()
-err = Console(stderr=True)
+# Names come from files: a bracket or a colon in one is no markup.
+out = Console(markup=False, emoji=False)
+err = Console(stderr=True, markup=False, emoji=False)
 
 
 class Kind(StrEnum):
@@ -144,9 +145,6 @@ def _run(
             with interruption.deferred():
                 progress("writing summary and report", 1.0)
                 return outcome, close_session(outcome, folder)
-    except ClosedloopError:
-        folder.remove_if_unused()
-        raise
     except KeyboardInterrupt:
         folder.close("interrupted")
         raise

@@ -16,7 +16,10 @@ never closed cannot be taken for a whole one.
 
 import json
 import os
-from collections.abc import Mapping, Sequence
+import zipfile
+import zlib
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
@@ -41,6 +44,15 @@ def default_path(name: str) -> Path:
     return Path("sessions") / f"{name}-{datetime.now(UTC):%Y%m%dT%H%M%SZ}"
 
 
+@contextmanager
+def _writing(path: Path) -> Iterator[None]:
+    """Say of a file that cannot be written, on a full disk for one, which it is and why."""
+    try:
+        yield
+    except OSError as error:
+        raise SessionError(f"{path} cannot be written: {error.strerror}") from None
+
+
 class SessionFolder:
     """A session's folder while it is being written.
 
@@ -58,6 +70,7 @@ class SessionFolder:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._facts: dict[str, Any] = {"format": FORMAT, "status": RUNNING}
+        self._made = [folder for folder in (path, *path.parents) if not folder.exists()]
         try:
             path.mkdir(parents=True)
         except FileExistsError:
@@ -78,19 +91,24 @@ class SessionFolder:
         self.note(status=status)
 
     def remove_if_unused(self) -> None:
-        """Take the folder away again where nothing but ``session.json`` was written to it."""
-        if [entry.name for entry in self.path.iterdir()] == ["session.json"]:
-            (self.path / "session.json").unlink()
-            self.path.rmdir()
+        """Take the folder, and those made for it, away again where only ``session.json`` was written to it."""
+        if not self.path.exists() or [entry.name for entry in self.path.iterdir()] != ["session.json"]:
+            return
+        (self.path / "session.json").unlink()
+        for folder in self._made:
+            if any(folder.iterdir()):
+                break
+            folder.rmdir()
 
     def write_text(self, name: str, text: str) -> None:
         """Write a whole text file, so that it is there in full or not at all."""
         part = self.path / f".{name}.part"
-        with part.open("w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        part.replace(self.path / name)
+        with _writing(self.path / name):
+            with part.open("w", encoding="utf-8") as file:
+                file.write(text)
+                file.flush()
+                os.fsync(file.fileno())
+            part.replace(self.path / name)
 
     def write_json(self, name: str, content: Mapping[str, Any]) -> None:
         """Write a whole JSON file."""
@@ -98,7 +116,7 @@ class SessionFolder:
 
     def write_arrays(self, name: str, arrays: Mapping[str, NDArray[Any]]) -> None:
         """Write named arrays."""
-        with (self.path / name).open("wb") as file:
+        with _writing(self.path / name), (self.path / name).open("wb") as file:
             np.savez(file, allow_pickle=False, **arrays)
 
     def _write_facts(self) -> None:
@@ -125,25 +143,27 @@ class Recorder:
 
     def __enter__(self) -> Self:
         path = self._folder.path
-        self._inputs = (path / "inputs.bin").open("wb")
-        self._samples = (path / "samples.bin").open("wb")
-        self._events = (path / "events.jsonl").open("w", encoding="utf-8")
+        with _writing(path):
+            self._inputs = (path / "inputs.bin").open("wb")
+            self._samples = (path / "samples.bin").open("wb")
+            self._events = (path / "events.jsonl").open("w", encoding="utf-8")
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        for file in (self._inputs, self._samples, self._events):
-            file.flush()
-            os.fsync(file.fileno())
-            file.close()
+        with _writing(self._folder.path), self._inputs, self._samples, self._events:
+            for file in (self._inputs, self._samples, self._events):
+                file.flush()
+                os.fsync(file.fileno())
 
     def write(self, drained: "Drained") -> None:
         """Append what has come out of the rings."""
-        self._inputs.write(drained.inputs.tobytes())
-        self._samples.write(np.ascontiguousarray(drained.values).tobytes())
-        for event in drained.events:
-            self._events.write(event_line(event, self._names) + "\n")
+        with _writing(self._folder.path):
+            self._inputs.write(drained.inputs.tobytes())
+            self._samples.write(np.ascontiguousarray(drained.values).tobytes())
+            for event in drained.events:
+                self._events.write(event_line(event, self._names) + "\n")
 
 
 class StoredSession:
@@ -164,20 +184,29 @@ class StoredSession:
         self.path = path
         try:
             self.facts: dict[str, Any] = json.loads((path / "session.json").read_text(encoding="utf-8"))
-            self.format = int(self.facts["format"])
+            self.format, status = int(self.facts["format"]), self.facts["status"]
         except OSError as error:
             raise SessionError(f"{path} is no session folder: session.json: {error.strerror}") from None
-        except (ValueError, KeyError, TypeError, UnicodeDecodeError) as error:
+        except KeyError as error:
+            raise SessionError(f"{path} is no session folder: session.json has no {error.args[0]}") from None
+        except (ValueError, TypeError) as error:
             raise SessionError(f"{path} is no session folder: session.json cannot be read: {error}") from None
         if self.format != FORMAT:
             raise SessionError(f"{path}: format = {self.format} is not {FORMAT}, which this version reads")
         if "steps" not in self.facts:
-            raise SessionError(f"{path} was {self.facts['status']} before the loop began: there is nothing to replay")
+            raise SessionError(f"{path} was {status} before the loop began: there is nothing to replay")
+        try:
+            self.steps, self.conditions = list(self.facts["steps"]), list(self.facts["conditions"])
+            self.n_channels = len(self.facts["recording"]["channels"])
+        except (KeyError, TypeError) as error:
+            raise SessionError(f"{path}: session.json is damaged: {error} is missing or of another kind") from None
 
-    def summary(self) -> dict[str, Any]:
-        """Return ``summary.json``."""
-        content: dict[str, Any] = json.loads(self._text("summary.json"))
-        return content
+    def fingerprint(self) -> str:
+        """Return the fingerprint of the decisions, which ``summary.json`` holds."""
+        try:
+            return str(json.loads(self._text("summary.json"))["fingerprint"])
+        except (ValueError, KeyError, TypeError) as error:
+            raise SessionError(f"{self.path / 'summary.json'} is damaged: it has no fingerprint ({error})") from None
 
     def event_lines(self) -> list[str]:
         """Return the lines of ``events.jsonl``."""
@@ -189,16 +218,16 @@ class StoredSession:
 
     def samples(self) -> NDArray[np.float64]:
         """Return the recorded samples, of shape (n_samples, n_channels) in µV, mapped, not read."""
-        n_channels = len(self.facts["recording"]["channels"])
-        samples: NDArray[np.float64] = self._records("samples.bin", np.dtype(np.float64), per_row=n_channels)
-        return samples.reshape(-1, n_channels)
+        samples: NDArray[np.float64] = self._records("samples.bin", np.dtype(np.float64), per_row=self.n_channels)
+        return samples.reshape(-1, self.n_channels)
 
     def arrays(self) -> dict[str, NDArray[Any]]:
         """Return the designed state arrays by name."""
         try:
-            with np.load(self.path / "state.npz", allow_pickle=False) as stored:
+            # Opened here: of a file that is no archive np.load leaves its own open.
+            with (self.path / "state.npz").open("rb") as file, np.load(file, allow_pickle=False) as stored:
                 return {name: stored[name] for name in stored.files}
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, TypeError, EOFError, KeyError, zipfile.BadZipFile, zlib.error) as error:
             raise SessionError(f"{self.path / 'state.npz'} cannot be read: {error}") from None
 
     def _text(self, name: str) -> str:

@@ -33,6 +33,7 @@ class Interruption:
             self._deferred = False
 
     def _handle(self, _number: int, _frame: FrameType | None) -> None:
-        self.requested = True
-        if not self._deferred:
+        # Only once: launchers pass a Ctrl-C on a second time, and it must not end what closes the session.
+        again, self.requested = self.requested, True
+        if not again and not self._deferred:
             raise KeyboardInterrupt

@@ -4,6 +4,10 @@ from dataclasses import dataclass
 from itertools import zip_longest
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+
+from closedloop.core.records import InputKind
 from closedloop.core.replay import fingerprint, replay
 from closedloop.core.storage import find_steps, from_arrays
 from closedloop.errors import SessionError
@@ -48,10 +52,11 @@ def replay_session(path: Path) -> Replayed:
     stored = StoredSession(path)
     if stored.facts.get("replayable") is False:
         raise SessionError(f"{path} lost {stored.facts.get('lost', '?')} records: it cannot be replayed")
-    events = replay(from_arrays(stored.arrays()), find_steps(stored.facts["steps"]), stored.inputs(), stored.samples())
-    names = stored.facts["conditions"]
-    lines = [event_line(event, names) for event in events]
-    recorded = str(stored.summary()["fingerprint"])
+    core, inputs, samples = from_arrays(stored.arrays()), stored.inputs(), stored.samples()
+    _check_rows(stored, inputs, samples, core.values.shape[1])
+    recorded = stored.fingerprint()
+    events = replay(core, find_steps(stored.steps), inputs, samples)
+    lines = [event_line(event, stored.conditions) for event in events]
     again = fingerprint(events)
     difference = _first_difference(stored.event_lines(), lines)
     if recorded != again and difference is None:
@@ -59,6 +64,16 @@ def replay_session(path: Path) -> Replayed:
     if difference is not None:
         difference += _changed(stored)
     return Replayed(recorded, again, len(events), difference)
+
+
+def _check_rows(stored: StoredSession, inputs: NDArray[np.void], samples: NDArray[np.float64], n_channels: int) -> None:
+    """Refuse inputs that point beyond the samples: compiled code would read whatever lies behind them."""
+    path = stored.path / "samples.bin"
+    if samples.shape[1] != n_channels:
+        raise SessionError(f"{path}: {samples.shape[1]} channels are not the {n_channels} that the core was made for")
+    rows = inputs["code"][inputs["kind"] == InputKind.SAMPLE]
+    if not np.array_equal(rows, np.arange(rows.size) + (rows[0] if rows.size else 0)) or rows.size > len(samples):
+        raise SessionError(f"{path} is truncated or inputs.bin damaged: {rows.size} inputs, {len(samples)} samples")
 
 
 def _first_difference(recorded: list[str], again: list[str]) -> str | None:

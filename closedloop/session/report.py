@@ -1,6 +1,7 @@
 """The session as a picture: where the pulses fell, how far apart, and why the others did not."""
 
 import textwrap
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,13 @@ from closedloop.session.summary import DISCLAIMER, degrees_text
 N_BINS = 24
 COLORS = ("#0b6e99", "#c8553d", "#588157", "#7b2d8b", "#b8860b", "#444444")
 SURROGATE_COLOR = "#9a9a9a"
-STYLE: dict[Any, Any] = {"font.size": 9, "axes.spines.top": False, "axes.spines.right": False, "axes.titlesize": 10}
+STYLE: dict[Any, Any] = {
+    "font.size": 9,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.titlesize": 10,
+    "text.parse_math": False,  # a dollar in a name is a dollar
+}
 
 
 def write_report(path: Path, outcome: Outcome, summary: dict[str, Any]) -> None:
@@ -39,12 +46,14 @@ def write_report(path: Path, outcome: Outcome, summary: dict[str, Any]) -> None:
             target = None if condition.phase_deg == "random" else np.radians(condition.phase_deg)
             _draw_phases(axes, phases.of(place), surrogates.of(place), target, place)
             statistics = degrees_text(summary["per_condition"][condition.name])
-            axes.set_title(f"{condition.name}\n" + "\n".join(textwrap.wrap(statistics, 44)))
+            axes.set_title(f"{condition.name}\n" + "\n".join(textwrap.wrap(statistics, 56)))
         errors, intervals, refusals = below.subplots(1, 3)
         _draw_errors(errors, phases, surrogates)
         _draw_intervals(intervals, outcome)
         _draw_refusals(refusals, summary)
-        figure.savefig(path, dpi=110)
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "Glyph .* missing from")  # a name in letters that the font lacks
+            figure.savefig(path, dpi=110)
 
 
 def _heading(outcome: Outcome, summary: dict[str, Any]) -> str:
@@ -109,7 +118,8 @@ def _draw_errors(axes: Axes, phases: Phases, surrogates: Phases) -> None:
         ylabel="share of pulses (%)",
         xticks=range(-180, 181, 90),
     )
-    axes.legend(loc="upper left", frameon=False, fontsize=8)
+    if axes.get_legend_handles_labels()[0]:
+        axes.legend(loc="upper left", frameon=False, fontsize=8)
     axes.margins(y=0.25)
 
 

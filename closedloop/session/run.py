@@ -67,7 +67,9 @@ def run_session(
         progress("calibrating", 0.0)
         outcome.calibration = calibrate(pipeline, device, outcome.source.rest)
         _run_loop(outcome, folder, interruption, progress)
-        for seed in range(0 if interruption.requested else n_surrogates):
+        for seed in range(n_surrogates):
+            if interruption.requested:
+                break
             progress("running without a rhythm, to compare", seed / n_surrogates)
             outcome.surrogates.append(
                 run_surrogate(

@@ -92,13 +92,17 @@ def _true_phase_error(outcome: Outcome) -> dict[str, Any] | None:
     component = outcome.source.true_component(row)
     if component is None:
         return None
+    place = np.rint((recording.times_s - recording.times_s[0]) * recording.sfreq).astype(int)
+    regular = np.full(int(place[-1]) + 1, np.nan + 0j)
+    regular[place] = component
     events = outcome.events
     fired = events[(events["kind"] == EventKind.DELIVERED) & (events["pulse"] == 0)]
-    errors = wrap(_angle_at(component, (fired["due_s"] - recording.times_s[0]) * recording.sfreq) - fired["target"])
+    errors = wrap(_angle_at(regular, (fired["due_s"] - recording.times_s[0]) * recording.sfreq) - fired["target"])
     return as_json(phase_statistics(errors))
 
 
 def _angle_at(component: NDArray[np.complex128], place: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the angle at places between samples, in rad; NaN beside a missing one."""
     before = np.clip(place.astype(int), 0, component.size - 2)
     turn = np.angle(component[before + 1] / component[before])
     return wrap(np.angle(component[before]) + (place - before) * turn)
