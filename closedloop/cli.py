@@ -131,7 +131,8 @@ def _run(
 ) -> "tuple[Outcome, dict[str, Any]]":
     columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
     try:
-        with Progress(*columns, console=err, transient=True) as bar:
+        # Where nobody watches, a bar would leave an empty line in front of an error's one line.
+        with Progress(*columns, console=err, transient=True, disable=not err.is_interactive) as bar:
             task = bar.add_task("loading the core (the first time it is compiled: up to a minute)", total=None)
 
             def progress(doing: str, share: float) -> None:
