@@ -3,9 +3,10 @@
 import numpy as np
 
 from closedloop.core.gate import disarm, see_time
+from closedloop.core.plan import refuse
 from closedloop.core.reasons import Reason
 from closedloop.core.records import Command
-from closedloop.core.state import Core
+from closedloop.core.state import NO_PLAN, PENDING, Core
 from closedloop.jit import inner
 
 
@@ -19,11 +20,15 @@ def on_command(core: Core, code: int, value: float, now: float) -> None:
     if code == Command.STOP:
         gate["armed"] = 0
         gate["stopped"] = 1
+        _end_plan(core, Reason.STOPPED, now)
     elif code == Command.DISARM:
         gate["armed"] = 0
+        _end_plan(core, Reason.NOT_ARMED, now)
     elif not timely:
         return
     elif code == Command.ARM:
+        if gate["armed"] != 1:
+            _end_plan(core, Reason.NOT_ARMED, now)
         gate["armed"] = 1
         gate["stopped"] = 0
         gate["disarmed_by"] = Reason.NONE
@@ -33,8 +38,17 @@ def on_command(core: Core, code: int, value: float, now: float) -> None:
         policy["paused"] = 0
     elif code == Command.CONDITION and 0 <= value and value < core.conditions.size:
         policy["condition"] = int(value)
+        if core.plan[0]["status"] == PENDING:
+            core.plan[0]["status"] = NO_PLAN  # it was for another target; the next sample plans anew
     else:
         disarm(core, Reason.NOT_ARMED)
+
+
+@inner
+def _end_plan(core: Core, reason: Reason, now: float) -> None:
+    """Refuse what is planned at once: an approval from before a disarming must not outlive it."""
+    if core.plan[0]["status"] != NO_PLAN:
+        refuse(core, reason, now)
 
 
 @inner

@@ -2,26 +2,44 @@
 
 import numpy as np
 
-from closedloop.core.clock import trigger_time
+from closedloop.core.clock import electrode_time, is_fresh, trigger_time
 from closedloop.core.gate import approve_pulse, count_pulse, disarm, see_time
-from closedloop.core.plan import commit, refuse, write_event
-from closedloop.core.policy import is_withheld, use_trial
+from closedloop.core.plan import commit, count_unpredicted, refuse, write_event
+from closedloop.core.policy import is_paused, is_withheld, use_trial
 from closedloop.core.reasons import Reason
 from closedloop.core.records import EventKind
 from closedloop.core.state import COMMITTED, NO_PLAN, PENDING, Core
 from closedloop.jit import inner
 
+WATCH_S = 1e-6
+"""By so much later than the limit itself an outage is looked at: at the limit a sample is not too old yet."""
+
 
 @inner
 def next_deadline(core: Core) -> float:
-    """Return when ``on_deadline`` wants to be called next, in s; infinite where nothing is planned."""
-    return np.inf if core.plan[0]["status"] == NO_PLAN else trigger_time(core)
+    """Return when ``on_deadline`` wants to be called next, in s; infinite before the first sample.
+
+    That is when a planned trigger has to leave; and where samples fail to come, so that the outage is
+    recorded while it lasts: when the newest becomes too old, and once a period from then on.
+    """
+    timing = core.timing[0]
+    if timing["index"] < 0:
+        return np.inf
+    stale_s = timing["time_s"] + core.limits[0]["max_data_age_s"]
+    unrecorded_s = core.policy[0]["last_chance_s"] + core.policy[0]["period_s"] - timing["latency_s"]
+    watch_s = max(stale_s, unrecorded_s) + WATCH_S
+    if not watch_s < np.inf:
+        watch_s = np.inf
+    return watch_s if core.plan[0]["status"] == NO_PLAN else min(watch_s, trigger_time(core))
 
 
 @inner
 def on_deadline(core: Core, now: float) -> bool:
     """Decide on the pulse that is due; return whether its trigger is to be written at once."""
     if not see_time(core, now):
+        return False
+    if not is_fresh(core, now):
+        count_unpredicted(core, Reason.STALE, now)
         return False
     plan = core.plan[0]
     if plan["status"] == NO_PLAN or not now >= trigger_time(core):
@@ -30,7 +48,7 @@ def on_deadline(core: Core, now: float) -> bool:
         commit(core, now)
     if plan["status"] != COMMITTED:
         return False
-    reason = approve_pulse(core, now)
+    reason = Reason.PAUSED if is_paused(core) else approve_pulse(core, now)
     if reason != Reason.NONE:
         refuse(core, reason, now)
         return False
@@ -44,7 +62,8 @@ def on_deadline(core: Core, now: float) -> bool:
     _hold(core, plan["due_s"])
     plan["pulse"] += 1
     if plan["pulse"] < plan["pulses"]:
-        plan["due_s"] += core.policy[0]["pulse_interval_s"]
+        # From where this pulse really fell: one that left late must not bring the next too near.
+        plan["due_s"] = core.gate[0]["last_pulse_s"] + core.policy[0]["pulse_interval_s"]
     else:
         _end_trial(core, plan["due_s"])
     return True
@@ -60,14 +79,19 @@ def _end_trial(core: Core, last_due_s: float) -> None:
 
 @inner
 def _hold(core: Core, pulse_s: float) -> None:
-    """Keep the pulse and what it leaves behind out of the filters; half a sample earlier, to be sure."""
+    """Keep the pulse and what it leaves behind out of the filters; half a sample earlier, to be sure.
+
+    A hold that the samples have not reached the end of yet goes on: the pulse that it was for still shows
+    in them. A length that is no number holds for ever.
+    """
     quality = core.quality[0]
-    if not quality["hold_s"] > 0.0:
+    if quality["hold_s"] == 0.0:
         return
     from_s = pulse_s - 0.5 * core.timing[0]["period_s"]
-    if not (quality["hold_from_s"] <= from_s and from_s < quality["hold_until_s"]):
+    if not electrode_time(core) < quality["hold_until_s"]:
         quality["hold_from_s"] = from_s
-    quality["hold_until_s"] = pulse_s + quality["hold_s"]
+    hold_s = quality["hold_s"]
+    quality["hold_until_s"] = pulse_s + hold_s if 0.0 <= hold_s and hold_s < np.inf else np.inf
 
 
 @inner

@@ -6,12 +6,14 @@ refuse; a limit that is not finite refuses too. The gate refuses, it never clips
 counted before the device acts.
 """
 
+import math
+
 import numpy as np
 
 from closedloop.core.clock import is_fresh, trigger_time
 from closedloop.core.quality import verdict
 from closedloop.core.reasons import Reason
-from closedloop.core.records import room
+from closedloop.core.records import lose, room
 from closedloop.core.state import Core
 from closedloop.jit import inner
 
@@ -85,7 +87,7 @@ def _finite(limit: float) -> bool:
 @inner
 def _far_enough(core: Core, pulse_s: float) -> bool:
     limit = core.limits[0]["min_interval_s"]
-    return _finite(limit) and pulse_s - core.gate[0]["last_pulse_s"] >= limit - ROUNDING_S
+    return _finite(limit) and limit >= 0.0 and pulse_s - core.gate[0]["last_pulse_s"] >= limit - ROUNDING_S
 
 
 @inner
@@ -111,6 +113,8 @@ def _signal(core: Core) -> int:
         return reason
     plan = core.plan[0]
     limits = core.limits[0]
+    if math.isnan(plan["snr_db"]):
+        return core.quality[0]["cause"]  # not known yet, or no longer: what came between says why
     if not (_finite(limits["rhythm_snr_db"]) and limits["rhythm_snr_db"] <= plan["snr_db"] and plan["snr_db"] < np.inf):
         return Reason.NO_RHYTHM
     if not (_finite(limits["max_phase_sd"]) and 0.0 <= plan["sd"] and plan["sd"] <= limits["max_phase_sd"]):
@@ -122,6 +126,8 @@ def _signal(core: Core) -> int:
 def _recordable(core: Core, now: float, pulses: int) -> Reason:
     # One place more than the pulses need, so that a refusal in between is recorded as well.
     if not room(core.events) > pulses:
+        # How full the ring is depends on its reader, which is no recorded input: such a session is not replayable.
+        lose(core.events)
         return Reason.RECORD_FULL
     latest = core.limits[0]["max_lateness_s"]
     if not (_finite(latest) and now - trigger_time(core) <= latest):

@@ -10,6 +10,7 @@ import math
 from closedloop.core.clock import electrode_time, trigger_time
 from closedloop.core.gate import approve_plan
 from closedloop.core.policy import current_condition, current_target, preferred, use_trial, wanted
+from closedloop.core.quality import verdict
 from closedloop.core.reasons import Reason
 from closedloop.core.records import EventKind, claim, publish
 from closedloop.core.state import COMMITTED, NO_PLAN, PENDING, Core
@@ -48,11 +49,13 @@ def write_event(core: Core, kind: EventKind, reason: int, now: float) -> None:
     event["pulse"] = plan["pulse"]
     event["pulses"] = plan["pulses"]
     event["target"] = plan["target"]
-    event["phase"] = plan["target"] if math.isfinite(plan["sd"]) else math.nan
-    event["sd"] = plan["sd"]
-    event["amplitude"] = plan["amplitude"]
+    # Only a plan's first pulse was predicted; the others follow it at their interval.
+    predicted = plan["pulse"] == 0
+    event["phase"] = plan["target"] if predicted and math.isfinite(plan["sd"]) else math.nan
+    event["sd"] = plan["sd"] if predicted else math.nan
+    event["amplitude"] = plan["amplitude"] if predicted else math.nan
     event["snr_db"] = plan["snr_db"]
-    event["lead_s"] = plan["lead_s"]
+    event["lead_s"] = plan["lead_s"] if predicted else math.nan
     event["due_s"] = plan["due_s"]
     event["trigger_s"] = trigger_time(core)
     event["now_s"] = now
@@ -100,10 +103,11 @@ def replan(core: Core, now: float, first: int, stop: int) -> None:
         return
     signal = core.policy[0]["signal"]
     if stop - first < 2:
-        count_blind(core, Reason.STALE, now)
+        count_unpredicted(core, Reason.STALE, now)
         return
     if not math.isfinite(core.signals.sd[signal, first]):
-        count_blind(core, core.quality[0]["cause"], now)
+        reason = verdict(core)
+        count_unpredicted(core, core.quality[0]["cause"] if reason == Reason.NONE else reason, now)
         return
     lead_s, sd, amplitude = _crossing(core, signal, first, stop)
     due_s = electrode_time(core) + lead_s
@@ -111,8 +115,8 @@ def replan(core: Core, now: float, first: int, stop: int) -> None:
         if plan["status"] == PENDING and _has_passed(core, signal, first):
             refuse(core, Reason.TOO_LATE, now)
         plan["status"] = NO_PLAN
-        return
-    if plan["status"] == NO_PLAN and due_s - core.timing[0]["latency_s"] < now:
+    if plan["status"] == NO_PLAN and not due_s - core.timing[0]["latency_s"] >= now:
+        _break_silence(core, now)
         return
     _set_plan(core, lead_s, sd, amplitude)
     plan["status"] = PENDING
@@ -155,8 +159,8 @@ def _has_passed(core: Core, signal: int, first: int) -> bool:
 
 
 @inner
-def count_blind(core: Core, cause: int, now: float) -> None:
-    """Refuse the plan, or one chance per period, while there is no estimate."""
+def count_unpredicted(core: Core, cause: int, now: float) -> None:
+    """Refuse the plan, or one chance per period, while no crossing can be predicted."""
     plan = core.plan[0]
     policy = core.policy[0]
     if plan["status"] != NO_PLAN:
@@ -164,10 +168,19 @@ def count_blind(core: Core, cause: int, now: float) -> None:
         refuse(core, cause, now)
         return
     lead_s = now - electrode_time(core) + core.timing[0]["latency_s"]
-    if electrode_time(core) + lead_s - policy["last_chance_s"] < policy["period_s"]:
+    due_s = now + core.timing[0]["latency_s"]
+    if not (due_s - policy["last_chance_s"] >= policy["period_s"] and due_s < math.inf):
         return
     _set_plan(core, lead_s, math.nan, math.nan)
     refuse(core, cause, now)
+
+
+@inner
+def _break_silence(core: Core, now: float) -> None:
+    """Record that crossings pass unseen: of samples that come many at a time, of a phase that stands still."""
+    policy = core.policy[0]
+    if now + core.timing[0]["latency_s"] - policy["last_chance_s"] >= 2.0 * policy["period_s"]:
+        count_unpredicted(core, Reason.NOT_FORESEEN, now)
 
 
 @inner

@@ -41,10 +41,16 @@ def current_target(core: Core) -> float:
 
 
 @inner
+def is_paused(core: Core) -> bool:
+    """Return whether the operator has paused: no pulse is wanted, not of a train that has begun either."""
+    return core.policy[0]["paused"] != 0
+
+
+@inner
 def wanted(core: Core) -> Reason:
     """Return why no pulse is wanted at the plan's due time, or NONE."""
     policy = core.policy[0]
-    if policy["paused"] != 0:
+    if is_paused(core):
         return Reason.PAUSED
     if complete(core):
         return Reason.PROTOCOL_COMPLETE

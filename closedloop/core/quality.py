@@ -34,6 +34,7 @@ def take(core: Core, values: np.ndarray, electrode_s: float) -> Reason:
             continue
         if not abs(value) <= quality["range_uv"]:
             signals.clean[k] = np.nan
+            core.conditioning.settled[k] = 0  # an amplifier comes back from saturation at another level
             if reason == Reason.NONE:
                 reason = Reason.OUT_OF_RANGE
             continue
@@ -79,7 +80,6 @@ def turn_block(core: Core) -> None:
     if quality["filled"] < quality["block"]:
         return
     quality["filled"] = 0
-    quality["complete"] += 1
     quality["place"] = (quality["place"] + 1) % N_BLOCKS
     extremes = core.extremes
     for row in range(extremes.ceiling.size):
@@ -104,7 +104,8 @@ def verdict(core: Core) -> int:
         for block in range(N_BLOCKS):
             low = min(low, extremes.low[block, row])
             high = max(high, extremes.high[block, row])
-        limited = extremes.ceiling[row] < np.inf
+        # Only infinity means that there is no limit: one that is no number refuses.
+        limited = extremes.ceiling[row] != np.inf
         if limited and not (0.0 <= high - low and high - low <= extremes.ceiling[row]):
             return Reason.ARTIFACT if row < n_channels else Reason.NOT_QUIET
         if extremes.watched[row] == 1 and not high - low > core.quality[0]["flat_uv"]:

@@ -34,6 +34,7 @@ class Reason(IntEnum):
     MAX_PULSES = 41
     RECORD_FULL = 42
     TOO_LATE = 43
+    NOT_FORESEEN = 44
     # The policy again: is this one of the best chances?
     RATE = 50
     # What broke, and disarmed the gate.
@@ -55,7 +56,7 @@ EXPLANATIONS = {
     Reason.CLOCK: "a clock ran backwards, jumped or was no number",
     Reason.STALE: "the newest sample was too old",
     Reason.DEVICE_NOT_READY: "the stimulator was not ready",
-    Reason.WARM_UP: "the estimator's window was not yet full",
+    Reason.WARM_UP: "the estimator's window was not yet full, or the rhythm's SNR not yet known",
     Reason.GAP: "samples were missing",
     Reason.NON_FINITE: "a sample was no number",
     Reason.OUT_OF_RANGE: "the amplifier was saturated",
@@ -69,6 +70,7 @@ EXPLANATIONS = {
     Reason.MAX_PULSES: "the session's limit of pulses was reached",
     Reason.RECORD_FULL: "no room to record the pulse",
     Reason.TOO_LATE: "the moment had passed",
+    Reason.NOT_FORESEEN: "no sample came in time to foresee a crossing of the target",
     Reason.ESTIMATOR_FAILED: "the estimator failed, which disarmed the gate",
     Reason.WRITE_FAILED: "a trigger could not be written, which disarmed the gate",
     Reason.RATE: "not among the best chances that the wanted rate allows",

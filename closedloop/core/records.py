@@ -110,10 +110,16 @@ def room(ring: Ring) -> int:
 
 
 @inner
+def lose(ring: Ring) -> None:
+    """Count a record as lost: with any, a session cannot be replayed."""
+    store_release(ring.indices, LOST, load_acquire(ring.indices, LOST) + 1)
+
+
+@inner
 def claim(ring: Ring) -> int:
     """Return the place for the next record, or -1, counted as lost, where there is no room."""
     if room(ring) < 1:
-        store_release(ring.indices, LOST, load_acquire(ring.indices, LOST) + 1)
+        lose(ring)
         return -1
     return load_acquire(ring.indices, WRITTEN) % ring.records.size
 
@@ -124,10 +130,20 @@ def publish(ring: Ring) -> None:
     store_release(ring.indices, WRITTEN, load_acquire(ring.indices, WRITTEN) + 1)
 
 
+def unread(ring: Ring) -> NDArray[np.intp]:
+    """Return the places of all unread records, in order; only a ring's one reader may ask."""
+    written, read = load_acquire(ring.indices, WRITTEN), load_acquire(ring.indices, READ)
+    return np.arange(read, written) % ring.records.size
+
+
+def mark_read(ring: Ring, n: int) -> None:
+    """Give the places of the ``n`` oldest unread records back to the writer."""
+    store_release(ring.indices, READ, load_acquire(ring.indices, READ) + n)
+
+
 def drain(ring: Ring) -> NDArray[np.void]:
     """Return a copy of all unread records, in order, and mark them read."""
-    written, read = load_acquire(ring.indices, WRITTEN), load_acquire(ring.indices, READ)
-    places = np.arange(read, written) % ring.records.size
+    places = unread(ring)
     records: NDArray[np.void] = ring.records[places]
-    store_release(ring.indices, READ, written)
+    mark_read(ring, places.size)
     return records

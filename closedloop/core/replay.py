@@ -1,9 +1,9 @@
 """The runner without hardware: the same functions as live, driven by a recording or by a session.
 
-``play`` makes the inputs of a recording with a virtual clock: a sample arrives at its time stamp, a
-pulse that is due in between is decided exactly at its moment. ``replay`` repeats the inputs of a
-session, each with the time at which the core was told. ``play`` logs its inputs in the one order in
-which the core saw them, and neither looks at how the samples were handed over.
+``play`` makes the inputs of a recording with a virtual clock, which never runs backwards: a sample arrives
+at its time stamp, a pulse that is due in between is decided exactly at its moment, and the end disarms.
+``replay`` repeats the inputs of a session, each with the time at which the core was told. ``play`` logs its
+inputs in the one order in which the core saw them, and neither looks at how the samples were handed over.
 """
 
 import hashlib
@@ -19,7 +19,7 @@ from closedloop.core.atomics import load_acquire, store_release
 from closedloop.core.command import on_clock, on_command, on_device
 from closedloop.core.deadline import next_deadline, on_deadline, on_written
 from closedloop.core.gate import disarm
-from closedloop.core.plan import count_blind
+from closedloop.core.plan import count_unpredicted
 from closedloop.core.pulse_artifact import ARTIFACT, PulseArtifact, add_artifact, start_artifact
 from closedloop.core.reasons import Reason
 from closedloop.core.records import (
@@ -31,8 +31,10 @@ from closedloop.core.records import (
     InputKind,
     claim,
     drain,
+    mark_read,
     publish,
     room,
+    unread,
 )
 from closedloop.core.sample import on_sample
 from closedloop.core.state import CORE, STEPS, Core, Steps
@@ -40,7 +42,7 @@ from closedloop.jit import compiled, inner
 
 INPUT_TYPE = numba.from_dtype(INPUT)
 _RESERVE = 256
-"""Room that is kept in the rings while playing: no single sample needs more."""
+"""Room that is kept in the rings while playing: a sample, or a deadline, needs a few places."""
 
 
 @dataclass(frozen=True)
@@ -84,7 +86,7 @@ def _post(core: Core, kind: InputKind, code: int, value: float) -> None:
 
 @inner
 def log_input(core: Core, kind: InputKind, code: int, value: float, timestamp: float, now: float) -> int:
-    """Record an input before the core sees it, and return its place in the ring, or -1 if it is lost."""
+    """Write an input into the ring, to be published; return its place, or -1 where it is lost."""
     place = claim(core.inputs)
     if place < 0:
         return -1
@@ -99,13 +101,26 @@ def log_input(core: Core, kind: InputKind, code: int, value: float, timestamp: f
 
 
 @inner
+def record_input(core: Core, kind: InputKind, code: int, value: float, now: float) -> None:
+    """Record an input that is no sample, before the core sees it."""
+    if log_input(core, kind, code, value, np.nan, now) >= 0:
+        publish(core.inputs)
+
+
+@inner
 def guarded_sample(core: Core, steps: Steps, values: NDArray[np.float64], timestamp: float, now: float) -> None:
     """Take a sample; an estimator that fails disarms instead of ending the loop."""
     try:
         on_sample(core, steps, values, timestamp, now)
     except Exception:  # noqa: BLE001 - a third party's step may raise anything, and must not fire
         disarm(core, Reason.ESTIMATOR_FAILED)
-        count_blind(core, Reason.ESTIMATOR_FAILED, now)
+        count_unpredicted(core, Reason.ESTIMATOR_FAILED, now)
+
+
+@inner
+def has_room(core: Core) -> bool:
+    """Return whether the rings hold what a single sample and the deadlines around it may need."""
+    return room(core.inputs) >= _RESERVE and room(core.events) >= _RESERVE
 
 
 @inner
@@ -114,8 +129,7 @@ def _obey(core: Core, now: float) -> None:
     while load_acquire(ring.indices, READ) < load_acquire(ring.indices, WRITTEN):
         read = load_acquire(ring.indices, READ)
         posted = ring.records[read % ring.records.size]
-        log_input(core, posted["kind"], posted["code"], posted["value"], np.nan, now)
-        publish(core.inputs)
+        record_input(core, posted["kind"], posted["code"], posted["value"], now)
         if posted["kind"] == InputKind.DEVICE:
             on_device(core, posted["code"])
         else:
@@ -125,17 +139,15 @@ def _obey(core: Core, now: float) -> None:
 
 @inner
 def _meet_deadlines(core: Core, artifact: PulseArtifact, until_s: float) -> None:
-    """Decide on every pulse that is due before a time, each at its own moment."""
+    """Meet every deadline before a time, each at its own moment, for as long as there is room to record it."""
     due = next_deadline(core)
-    while due <= until_s:
+    while due <= until_s and has_room(core):
         now = max(due, core.timing[0]["now_s"])
-        log_input(core, InputKind.DEADLINE, 0, 0.0, np.nan, now)
-        publish(core.inputs)
+        record_input(core, InputKind.DEADLINE, 0, 0.0, now)
         reaches_s = core.plan[0]["due_s"]
         if on_deadline(core, now):
             start_artifact(artifact, reaches_s)
-            log_input(core, InputKind.WRITTEN, 0, 0.0, np.nan, now)
-            publish(core.inputs)
+            record_input(core, InputKind.WRITTEN, 0, 0.0, now)
             on_written(core, 0)
         due = next_deadline(core)
 
@@ -152,10 +164,12 @@ def _play(
 ) -> int:
     """Play samples from ``start`` on and return how many could be; fewer where a ring has to be drained."""
     for i in range(start, samples.shape[0]):
-        if room(core.inputs) < _RESERVE or room(core.events) < _RESERVE:
-            return i
-        now = timestamps[i]
+        now = core.timing[0]["now_s"]
+        if timestamps[i] > now and timestamps[i] < np.inf:
+            now = timestamps[i]
         _meet_deadlines(core, artifact, now)
+        if not has_room(core):
+            return i
         _obey(core, now)
         place = log_input(core, InputKind.SAMPLE, rows + i, 0.0, timestamps[i], now)
         values = core.values[place]
@@ -189,13 +203,19 @@ def _repeat(core: Core, steps: Steps, inputs: NDArray[np.void], values: NDArray[
             disarm(core, Reason.NOT_ARMED)
 
 
+@compiled(types.void(CORE))
+def _obey_last(core: Core) -> None:
+    """Obey what was posted since the last sample, at the time of the last input."""
+    _obey(core, core.timing[0]["now_s"])
+
+
 def play(
     core: Core,
     steps: Steps,
     chunks: Iterable[tuple[NDArray[np.float64], NDArray[np.float64]]],
     artifact: PulseArtifact,
 ) -> Iterator[Drained]:
-    """Play a recording through the core with a virtual clock.
+    """Play a recording through the core with a virtual clock, and disarm it at the end.
 
     Parameters
     ----------
@@ -222,6 +242,9 @@ def play(
             if done == len(block):
                 break
         rows += len(block)
+    post_command(core, Command.DISARM)
+    _obey_last(core)
+    yield take_out(core)
 
 
 def replay(core: Core, steps: Steps, inputs: NDArray[np.void], values: NDArray[np.float64]) -> NDArray[np.void]:
@@ -237,11 +260,11 @@ def replay(core: Core, steps: Steps, inputs: NDArray[np.void], values: NDArray[n
 
 def take_out(core: Core) -> Drained:
     """Drain the rings of inputs and events."""
-    ring = core.inputs
-    places = np.arange(load_acquire(ring.indices, READ), load_acquire(ring.indices, WRITTEN))
-    values = core.values[places % ring.records.size]
-    inputs = drain(ring)
-    return Drained(inputs, values[inputs["kind"] == InputKind.SAMPLE], drain(core.events))
+    places = unread(core.inputs)
+    inputs = core.inputs.records[places]
+    values = core.values[places[inputs["kind"] == InputKind.SAMPLE]]
+    mark_read(core.inputs, places.size)
+    return Drained(inputs, values, drain(core.events))
 
 
 def lost_records(core: Core) -> int:

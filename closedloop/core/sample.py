@@ -7,13 +7,17 @@ from numpy.typing import NDArray
 
 from closedloop.core.clock import advance, electrode_time, is_fresh
 from closedloop.core.gate import see_time
-from closedloop.core.plan import count_blind, replan, wanted_leads
+from closedloop.core.plan import count_unpredicted, replan, wanted_leads
 from closedloop.core.policy import relax
 from closedloop.core.quality import note, take, turn_block, watch_signals
 from closedloop.core.reasons import Reason
 from closedloop.core.state import Core, Steps
 from closedloop.jit import inner
-from closedloop.signal.rhythm import observe
+from closedloop.signal.conditioning import unsettle
+from closedloop.signal.rhythm import forget_all, observe
+
+LONG_GAP_S = 0.1
+"""After a longer gap the electrodes' offsets may have moved, and the filters start anew."""
 
 
 @inner
@@ -32,16 +36,22 @@ def on_sample(core: Core, steps: Steps, values: NDArray[np.float64], timestamp: 
         The time on the same clock, in s.
     """
     if not see_time(core, now):
+        count_unpredicted(core, Reason.CLOCK, core.timing[0]["now_s"])
         return
     missing = advance(core, timestamp, now)
     if missing < 0:
         if not is_fresh(core, now):
-            count_blind(core, Reason.CLOCK, now)
+            count_unpredicted(core, Reason.CLOCK, now)
         return
     timing = core.timing[0]
     first, stop = wanted_leads(core, now)
-    for _ in range(min(missing, int(timing["longest_s"] / timing["period_s"]) + 1)):
+    remembered = int(timing["longest_s"] / timing["period_s"]) + 1
+    for _ in range(min(missing, remembered)):
         _estimate(core, steps, Reason.GAP, first, stop)
+    if missing > remembered:
+        forget_all(core.rhythm)
+    if missing * timing["period_s"] > LONG_GAP_S:
+        unsettle(core.conditioning)
     reason = take(core, values, electrode_time(core))
     _estimate(core, steps, reason, first, stop)
     relax(core)

@@ -53,7 +53,6 @@ QUALITY = np.dtype(
         ("block", "i8"),  # samples per block
         ("filled", "i8"),  # samples in the running block
         ("place", "i8"),  # of the running block
-        ("complete", "i8"),  # blocks ever completed
         ("clean", "i8"),  # nominal samples since the last that was not clean
         ("needed", "i8"),  # so many of them fill the quality window
         ("cause", "i8"),  # Reason of the newest sample that was not clean

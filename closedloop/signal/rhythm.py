@@ -24,8 +24,11 @@ N_PEAK_BINS = len(PEAK_OFFSETS_HZ)
 RESONATOR_WIDTH_HZ = 1.0
 AVERAGE_S = 4.0
 """Time constant of the power average: shorter follows the rhythm faster, longer tells it better from noise."""
+UNSEEN_S = 30.0
+"""Time constant by which evidence ages while nothing is seen: the holds after pulses 2 s apart leave enough
+of it, a pause of 20 s does not."""
 WARM_UP_S = 3.0
-SETTLE_S = 0.75
+SETTLE_S = 0.5
 """After missing samples the resonators ring up again for this long before their power counts."""
 INNER_RATE_HZ = 100.0
 """The resonators see means of so many samples that their rate is at least this."""
@@ -43,15 +46,16 @@ class Rhythm(NamedTuple):
     resonance
         Complex array of shape (n_bins, 2): two equal resonators in series for each frequency.
     power
-        Array of shape (n_bins,): sums of squares, exponentially forgotten.
+        Array of shape (n_bins,): sums of squares, exponentially forgotten, also while nothing is seen.
     line
         Array of shape (n_bins,): weights that turn the bins' log powers into the log background
         at the peak; zero at the peak's own bins.
     settings
-        Array: samples per inner step, forgetting factor, inner steps of warm-up, of settling.
+        Array: samples per inner step, forgetting factor, weight of the evidence that a warm-up gathers,
+        inner steps of settling, forgetting factor while nothing is seen.
     progress
         Array: inner steps until power counts again, samples that the running mean still waits for,
-        its sum so far, inner steps averaged.
+        its sum so far, weight of the evidence: inner steps averaged, forgotten like the power.
     """
 
     rotor: NDArray[np.complex128]
@@ -89,14 +93,14 @@ def design_rhythm(sfreq: float, peak_hz: float) -> Rhythm:
     damping = math.exp(-math.pi * RESONATOR_WIDTH_HZ / rate)
     abscissa = np.column_stack([np.ones(flanks.size), np.log10(flanks)])
     at_peak = np.array([1.0, math.log10(peak_hz)]) @ np.linalg.pinv(abscissa)
+    forget = math.exp(-1.0 / (AVERAGE_S * rate))
+    warm = (1.0 - math.exp(-WARM_UP_S / AVERAGE_S)) / (1.0 - forget)
     return Rhythm(
         rotor=(damping * np.exp(2j * np.pi * bins / rate)).astype(np.complex128),
         resonance=np.zeros((bins.size, 2), np.complex128),
         power=np.zeros(bins.size),
         line=np.concatenate([np.zeros(peaks.size), at_peak]),
-        settings=np.array(
-            [stride, math.exp(-1.0 / (AVERAGE_S * rate)), WARM_UP_S * rate, SETTLE_S * rate], dtype=float
-        ),
+        settings=np.array([stride, forget, warm, SETTLE_S * rate, math.exp(-1.0 / (UNSEEN_S * rate))]),
         progress=np.array([SETTLE_S * rate, stride, 0.0, 0.0]),
     )
 
@@ -116,15 +120,16 @@ def observe(rhythm: Rhythm, x: float) -> None:
     progress[_LEFT] = rhythm.settings[0]
     progress[_SUM] = 0.0
     averaging = progress[_PAUSE] <= 0.0
-    forget = rhythm.settings[1]
+    forget = rhythm.settings[1] if averaging else rhythm.settings[4]
     for b in range(rhythm.power.size):
         first = rhythm.rotor[b] * rhythm.resonance[b, 0] + mean
         second = rhythm.rotor[b] * rhythm.resonance[b, 1] + first
         rhythm.resonance[b, 0] = first
         rhythm.resonance[b, 1] = second
+        rhythm.power[b] *= forget
         if averaging:
-            squared = second.real * second.real + second.imag * second.imag
-            rhythm.power[b] = forget * rhythm.power[b] + squared
+            rhythm.power[b] += second.real * second.real + second.imag * second.imag
+    progress[_AVERAGED] *= forget
     if averaging:
         progress[_AVERAGED] += 1.0
     else:
@@ -132,9 +137,21 @@ def observe(rhythm: Rhythm, x: float) -> None:
 
 
 @inner
+def forget_all(rhythm: Rhythm) -> None:
+    """Drop all evidence: after a long gap the gate has to warm up again."""
+    rhythm.progress[_AVERAGED] = 0.0
+    for b in range(rhythm.power.size):
+        rhythm.power[b] = 0.0
+
+
+@inner
 def snr_db(rhythm: Rhythm) -> float:
-    """Return the peak's power over the 1/f line in dB; NaN before warm-up and on a dead signal."""
-    if rhythm.progress[_AVERAGED] < rhythm.settings[2]:
+    """Return the peak's power over the 1/f line in dB; NaN where it is not known now.
+
+    That is before warm-up, while the resonators ring up after what was not seen, where too long was not
+    seen, and on a dead signal.
+    """
+    if rhythm.progress[_PAUSE] > 0.0 or not rhythm.progress[_AVERAGED] >= rhythm.settings[2]:
         return np.nan
     peak = 0.0
     background = 0.0

@@ -129,6 +129,9 @@ def draw_core(
     def fields(name: str, **defaults: float) -> dict[str, float]:
         return {**defaults, **records.get(name, {})}
 
+    extremes = make_extremes(np.array(ceilings_uv or (150.0, *[np.inf] * n_signals)), np.array([1] + [0] * n_signals))
+    # As warm as the rest: the blocks have seen the sine that comes.
+    extremes.low[:], extremes.high[:] = -AMPLITUDE_UV, AMPLITUDE_UV
     return Core(
         timing=record(
             TIMING,
@@ -152,9 +155,7 @@ def draw_core(
                 hold_until_s=-np.inf,
             ),
         ),
-        extremes=make_extremes(
-            np.array(ceilings_uv or (150.0, *[np.inf] * n_signals)), np.array([1] + [0] * n_signals)
-        ),
+        extremes=extremes,
         rhythm=warm_rhythm(sfreq),
         policy=record(
             POLICY,

@@ -73,7 +73,7 @@ class Witness:
             assert self.ready
             assert 0.0 <= now - event["trigger_s"] <= MAX_LATENESS_S
             assert -1e-9 <= now - self.newest_s <= MAX_DATA_AGE_S + 0.01
-            assert 0.0 <= event["sd"] <= 0.5
+            assert event["pulse"] > 0 or 0.0 <= event["sd"] <= 0.5
             self.reached_s.append(now + float(self.core.timing["latency_s"][0]))
 
     def sample(self, value=None, stamp_offset_s=0.0, arrival_offset_s=0.0):

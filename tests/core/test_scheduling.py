@@ -9,7 +9,11 @@ from hypothesis import strategies as st
 
 from closedloop.core.reasons import Reason
 from closedloop.core.records import Command, EventKind, InputKind
+from closedloop.core.replay import post_command
 from closedloop.signal.circular import wrap
+
+PERIOD_S = 0.1
+"""Of the perfect estimator's rhythm."""
 
 RHYTHM_HZ = 10.0
 PHASES = st.floats(-math.pi, math.pi, exclude_min=True)
@@ -95,6 +99,92 @@ def break_train(make_core, script):
     return told
 
 
+def test_a_train_whose_first_pulse_left_late_goes_on_from_there(make_core, script):
+    told = script(
+        make_core(
+            policy={"pulses": 3, "pulse_interval_s": 0.06}, limits={"min_interval_s": 0.06, "max_data_age_s": 1.0}
+        )
+    )
+    late_s = told.until_due() + 0.0009
+    fired = np.concatenate([told.deadline(late_s + n * 0.06) for n in range(3)])
+    assert fired["kind"].tolist() == [EventKind.DELIVERED] * 3
+    np.testing.assert_allclose(np.diff(fired["now_s"]), 0.06)
+
+
+def test_only_a_trains_first_pulse_has_a_prediction(make_core, script):
+    told = script(make_core(policy={"pulses": 3, "pulse_interval_s": 0.06}, limits={"max_data_age_s": 1.0}))
+    trigger_s = told.until_due()
+    fired = np.concatenate([told.deadline(trigger_s + n * 0.06) for n in range(3)])
+    for name in ("phase", "sd", "amplitude", "lead_s"):
+        assert np.isfinite(fired[name]).tolist() == [True, False, False], name
+
+
+def test_a_hold_goes_on_while_the_samples_have_not_reached_its_end(make_core, run, sine):
+    # 85 ms from electrode to pulse and 50 ms of hold: a pulse is decided before the last one's hold has been seen.
+    core = make_core(
+        window=1, timing={"delay_s": 0.065}, quality={"hold_s": 0.05}, policy={"horizon_s": 0.02}, targets=(0.0,)
+    )
+    events = run(core, sine(3.0)).events
+    pulses_s = events["due_s"][events["kind"] == EventKind.DELIVERED]
+    deciding_s = events["sample"][events["kind"] == EventKind.DELIVERED] / 100.0
+    for decided_s in deciding_s:
+        assert not np.any((pulses_s <= decided_s) & (decided_s < pulses_s + 0.05))
+
+
+def test_an_outage_is_recorded_while_it_lasts(make_core, run, sine):
+    times_s = np.r_[np.arange(100), np.arange(400, 500)] / 100.0
+    events = run(make_core(), sine(5.0)[np.r_[0:100, 400:500]], timestamps=times_s).events
+    outage = events[(events["now_s"] > 1.2) & (events["now_s"] < 3.9)]
+    assert set(outage["reason"]) == {Reason.STALE}
+    assert len(outage) == pytest.approx(2.7 / PERIOD_S, abs=2)
+
+
+def test_samples_that_come_many_at_a_time_leave_no_time_unrecorded(script, make_core):
+    told = script(make_core())
+    for n in range(0, 300, 20):  # 200 ms at once: two crossings of each three are over before they are seen
+        for k in range(20):
+            told.sample(timestamp=(n + k) / 100.0, now=(n + 19) / 100.0)
+    assert np.diff(told.events["due_s"]).max() < 3.0 * PERIOD_S
+
+
+def test_a_phase_that_stands_still_is_recorded(make_core, run, sine, refused):
+    core = make_core(window=1)
+    core.signals.states[0][2] = 0.0
+    events = run(core, sine(5.0)).events
+    assert set(refused(events)) == {Reason.NOT_FORESEEN}
+    assert len(events) == pytest.approx(5.0 / (2.0 * PERIOD_S), abs=2)
+
+
+def test_a_plan_that_is_open_at_the_end_is_refused(make_core, run, sine):
+    for n in range(100, 120):
+        core = make_core()
+        events = run(core, sine(2.0)[:n]).events
+        assert core.plan["status"][0] == 0
+        assert core.gate["armed"][0] == 0
+        assert np.diff(events["due_s"]).max() < 1.5 * PERIOD_S
+
+
+def test_a_condition_that_is_set_moves_the_pending_plan(make_core, script):
+    told = script(make_core(targets=(0.0, math.pi), policy={"horizon_s": 1e-6, "plan_ahead_s": 0.05}))
+    plan = told.core.plan
+    for command in (None, Command.CONDITION):
+        if command is not None:
+            told.command(command, 1.0)
+            assert plan["status"][0] == 0
+        while plan["status"][0] != 1:
+            told.sample()
+    assert told.deadline(plan["due_s"][0] - 0.02)["condition"].tolist() == [1]
+
+
+def test_a_clock_that_steps_back_in_a_recording_disarms_nothing(make_core, run, sine):
+    times_s = np.arange(200) / 100.0
+    times_s[50] -= 0.015
+    core = make_core()
+    events = run(core, sine(2.0), timestamps=times_s).events
+    assert core.timing["unordered"][0] == 1
+    assert events["kind"][events["now_s"] > 1.5].tolist().count(EventKind.DELIVERED) >= 3
+
+
 def test_a_train_that_is_refused_in_the_middle_is_recorded_under_its_own_trial(make_core, script, refused):
     events = break_train(make_core, script).events
     assert events["pulse"].tolist() == [0, 1, 2]
@@ -106,7 +196,7 @@ def test_the_rest_of_a_refused_train_never_falls_due(make_core, script):
     told = break_train(make_core, script)
     told.tell(InputKind.DEVICE, code=1)
     later = told.samples(200)
-    assert set(later["reason"]) == {Reason.INTERVAL}
+    assert set(later["reason"]) <= {Reason.INTERVAL, Reason.NOT_FORESEEN}
 
 
 def test_a_withheld_chance_has_no_trigger_and_keeps_its_slot(make_core, run, sine):
@@ -216,6 +306,7 @@ def test_the_running_limit_settles_at_the_wanted_rate(make_core, run, sine):
     events = []
     for second in range(600):
         core.signals.states[0][4] = rng.uniform(0.05, 0.45)
+        post_command(core, Command.ARM)  # each play ends disarmed
         events.append(run(core, samples, timestamps=second + np.arange(100) / 100.0).events)
     rate_hz = len(delivered(np.concatenate(events[100:]))) / 500
     assert rate_hz == pytest.approx(0.5, rel=0.15)

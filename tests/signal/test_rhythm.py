@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from closedloop.errors import CalibrationError
-from closedloop.signal.rhythm import design_rhythm, snr_track
+from closedloop.signal.rhythm import SETTLE_S, WARM_UP_S, design_rhythm, snr_track
 
 SFREQ = 250.0
 
@@ -77,8 +77,8 @@ def test_it_follows_a_rhythm_that_begins_and_ends():
 def test_before_warm_up_there_is_none():
     snr = track(pink(10.0, 7))
     known = np.flatnonzero(np.isfinite(snr))
-    # 0.75 s to settle and 3 s of average.
-    assert known[0] * 0.1 == pytest.approx(3.7, abs=0.2)
+    # 0.5 s to settle and 3 s of average.
+    assert known[0] * 0.1 == pytest.approx(SETTLE_S + WARM_UP_S, abs=0.2)
     assert np.isfinite(snr[known[0] :]).all()
 
 
@@ -92,7 +92,9 @@ def test_missing_samples_pause_the_average_and_spoil_nothing():
     for start in range(2000, len(x), 2500):
         broken[start : start + 250] = np.nan
     snr, whole = track(broken), track(x)
-    assert np.isfinite(snr[40:]).all()
+    # One second is missing in every ten; after it the resonators ring up again.
+    unknown = np.isnan(snr[40:])
+    assert unknown.mean() == pytest.approx((1.0 + SETTLE_S) / 10.0, abs=0.02)
     assert np.nanmean(snr) == pytest.approx(np.nanmean(whole), abs=1.0)
 
 
@@ -106,6 +108,12 @@ def test_an_snr_is_not_kept_alive_by_a_signal_that_has_gone():
     x = np.concatenate([pink(30.0, 9) + sine(30.0, 20.0), np.full(2500, np.nan), pink(60.0, 10)])
     snr = track(x)
     assert snr[-1] < 8.0
+
+
+@pytest.mark.parametrize(("missing_s", "known"), [(5.0, True), (40.0, False)])
+def test_evidence_ages_while_nothing_is_seen(missing_s, known):
+    x = np.concatenate([sine(20.0, 20.0) + pink(20.0, 9), np.full(round(SFREQ * missing_s), np.nan), sine(1.0, 20.0)])
+    assert np.isfinite(track(x)[-1]) == known
 
 
 def test_three_hours_do_not_let_it_grow():
