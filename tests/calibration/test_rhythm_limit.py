@@ -46,8 +46,8 @@ def test_noise_of_other_seeds_opens_the_gate_in_at_most_5_percent_of_minutes(fit
             rng=np.random.default_rng(1000 + seed),
         )
         opened.append(np.mean(highest_by_minute(noise, fit.peak_hz) >= limit))
-    # 480 minutes: a limit that were never reached would be too high to be of use.
-    assert 0.0 < np.mean(opened) <= 0.05
+    # Of 480 minutes; 3 in 100 are meant, and a limit that hardly any reached would refuse rhythms as well.
+    assert 0.015 <= np.mean(opened) <= 0.05
 
 
 def test_the_rhythm_that_it_was_made_for_passes(fit, rest):

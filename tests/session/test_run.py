@@ -128,6 +128,14 @@ def test_a_pulse_meets_whatever_phase_is_wanted(run, phase_deg):
     assert abs(mean) > 0.8
 
 
+def test_what_conditioning_does_to_the_phase_is_learnt_with_the_rest(run):
+    """At 10 Hz a first-order high-pass of 8 Hz alone turns the phase by atan(8 / 10), 39 degrees."""
+    session = run({"conditioning.high_pass_hz": 8.0})
+    assert used(session).size > 15
+    assert abs(session.summary["phase_error"]["bias_deg"]) < 15.0
+    assert abs(session.summary["true_phase_error"]["bias_deg"]) < 20.0
+
+
 @pytest.mark.parametrize("withhold", [0.0, 0.2, 0.5])
 def test_withheld_chances_are_those_that_were_drawn(run, withhold):
     session = run({"target.withhold": withhold})
