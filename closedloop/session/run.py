@@ -131,13 +131,12 @@ def _run_loop(outcome: Outcome, folder: SessionFolder, interruption: Interruptio
 
 
 def _until(interruption: Interruption, core: Core, run: Recording, delay_s: float) -> Iterator[Chunk]:
-    """Give out chunks; at an interruption post a stop, and with it the one sample that carries it in."""
-    for samples, timestamps in chunks(run, delay_s=delay_s):
+    """Give out chunks; at an interruption post a stop, and end."""
+    for chunk in chunks(run, delay_s=delay_s):
         if interruption.requested:
             post_command(core, Command.STOP)
-            yield samples[:1], timestamps[:1]
             return
-        yield samples, timestamps
+        yield chunk
 
 
 def _facts(outcome: Outcome) -> dict[str, Any]:

@@ -521,7 +521,7 @@ def test_a_signal_ends_a_run_with_a_session_that_says_so(rig, main, stage, numbe
     inputs = np.fromfile(rig / "session" / "inputs.bin", INPUT)
     commands = inputs["code"][inputs["kind"] == InputKind.COMMAND].tolist()
     # The surrogates come when the loop has run to its end.
-    assert commands == ([Command.ARM, Command.STOP] if stage == "loop" else [Command.ARM])
+    assert commands == [Command.ARM, *([Command.STOP] if stage == "loop" else []), Command.DISARM]
     replayed = main("replay", "session")
     assert replayed.returncode == 0, replayed.stderr
     assert replayed.stdout.startswith("same: ")

@@ -104,8 +104,10 @@ def test_chunks_of_any_size_give_the_same_decisions(session, sizes):
 def test_those_decisions_are_the_sessions_own(session):
     whole = cut(session, [2500])
     own = session.outcome.events
-    # A plan that was pending at the cut is decided in the longer run only.
-    assert whole.tobytes() == own[: len(whole)].tobytes()
+    # A plan that is open at the cut is refused there, and decided in the longer run.
+    same = len(whole) - (whole["reason"][-1] == Reason.NOT_ARMED)
+    assert same > 20
+    assert whole[:same].tobytes() == own[:same].tobytes()
 
 
 def test_pulses_fall_on_their_targets(session):
@@ -287,7 +289,7 @@ def test_a_sample_that_is_no_number_after_calibration_is_refused_and_survived(
     make_pipeline, make_device, run_at, tmp_path, monkeypatch, without_picture
 ):
     opened = closedloop.session.run.open_source(make_pipeline())
-    opened.run.samples[1000:1010, 2] = np.nan
+    opened.run.samples[1000:1400, 2] = np.nan
     monkeypatch.setattr(closedloop.session.run, "open_source", lambda _: opened)
     session = run_at(make_pipeline(), make_device(), tmp_path / "session")
     assert session.summary["refused"]["non_finite"] > 0
@@ -382,11 +384,10 @@ def test_an_interruption_before_the_loop_leaves_a_folder_that_says_so(interrupte
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_an_interruption_of_the_loop_stops_it_and_the_record_is_whole(interrupted, number):
     session = interrupted("running the loop", number, after=4)
-    # Five chunks of 10 s had been played; the stop came with one sample more.
-    assert session.outcome.played_s == pytest.approx(50.0 + 1 / 125)
+    assert session.outcome.played_s == pytest.approx(50.0)  # five chunks of 10 s
     inputs = np.fromfile(session.path / "inputs.bin", INPUT)
     commands = inputs["code"][inputs["kind"] == InputKind.COMMAND].tolist()
-    assert commands == [Command.ARM, Command.STOP]
+    assert commands == [Command.ARM, Command.STOP, Command.DISARM]
     assert facts(session.path)["status"] == session.summary["status"] == "interrupted"
     assert session.summary["delivered"] > 0
     assert session.outcome.surrogates == []
@@ -413,7 +414,7 @@ def test_an_interruption_of_the_surrogates_keeps_those_that_were_run(interrupted
 
 def test_a_session_without_interruption_never_stops(session):
     inputs = np.fromfile(session.path / "inputs.bin", INPUT)
-    assert inputs["code"][inputs["kind"] == InputKind.COMMAND].tolist() == [Command.ARM]
+    assert inputs["code"][inputs["kind"] == InputKind.COMMAND].tolist() == [Command.ARM, Command.DISARM]
     assert Reason.STOPPED not in session.outcome.events["reason"]
 
 
