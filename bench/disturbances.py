@@ -92,7 +92,8 @@ def main() -> None:
     use_recordings(options.recordings)
     rows = list(in_parallel(measure, [(name, "O1") for name in RECORDINGS], doing="recordings"))
     show(f"With 50 mV of offset, drift and mains, O1 ({machine()})", rows)
-    write(options.json, rows=rows, median_change=float(np.median([row["change"] for row in rows if row["change"]])))
+    changes = [row["change"] for row in rows if row["change"] is not None]
+    write(options.json, rows=rows, median_change=float(np.median(changes)) if changes else None)
 
 
 if __name__ == "__main__":

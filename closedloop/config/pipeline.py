@@ -262,15 +262,15 @@ class Quiet(Model):
 class Gates(Model):
     """What must hold for a chance to be used."""
 
-    rhythm_snr_db: Literal["auto"] | float = "auto"
+    rhythm_snr_db: Literal["auto"] | Annotated[float, Field(ge=0.0, le=60.0)] = "auto"
     """Lowest sliding SNR in dB; auto: what noise with the recording's background hardly ever reaches."""
-    max_phase_sd_deg: Annotated[float, Field(gt=0.0, le=180.0)] = 30.0
+    max_phase_sd_deg: Annotated[float, Field(gt=0.0, le=90.0)] = 30.0
     """Highest SD of the predicted phase, in degrees."""
     wanted_rate: WantedRate | None = None
     """Only the best chances, so many a minute; null: all."""
-    artifact_uv: Positive = 150.0
+    artifact_uv: Annotated[float, Field(gt=0.0, le=2000.0)] = 150.0
     """Highest peak-to-peak value of any EEG channel within the quality window, in µV."""
-    flat_uv: NotNegative = 0.1
+    flat_uv: Positive = 0.1
     """A channel that moves less than this within the quality window is flat, in µV."""
     range_uv: Positive | None = None
     """A raw value beyond this means that the amplifier is saturated, in µV; null: no limit."""

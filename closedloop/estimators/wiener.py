@@ -78,7 +78,9 @@ class _Ridge:
 
 
 def _blocks(rest: Rest, n_taps: int, stride: int) -> list[tuple[NDArray[np.float64], NDArray[np.complex128]]]:
-    """Cut the rest into blocks of windows and targets that share no sample.
+    """Cut the rest into blocks of windows that share no sample, nor any sample that a lead reaches.
+
+    A target is acausal and knows a few tenths of a second more on either side.
 
     Each window's own mean is taken out, so that the weights come to sum to zero: what an electrode's
     drift leaves after the high-pass cannot shift a prediction.

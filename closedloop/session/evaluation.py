@@ -89,7 +89,8 @@ def phases_at(events: NDArray[np.void], reference: ReferencePhase, *, kind: Even
         Time of the recording's first sample on the clock of the events, in s.
     """
     used = events[(events["kind"] == kind) & (events["pulse"] == 0)]
-    times_s = used["due_s"] - start_s
+    # Where it really fell: a trigger may leave a little late.
+    times_s = used["due_s"] + (used["now_s"] - used["trigger_s"]) - start_s
     return Phases(
         condition=used["condition"].copy(),
         target=used["target"].copy(),

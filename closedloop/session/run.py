@@ -102,6 +102,9 @@ def _run_loop(outcome: Outcome, folder: SessionFolder, interruption: Interruptio
     run = source.run
     core, steps = calibration.core(pipeline, device, n_channels=len(run.names))
     stimulator = open_stimulator(device)
+    percent_of_maximum = pipeline.stimulator.intensity.percent_of_maximum
+    if percent_of_maximum is not None:
+        stimulator.set_intensity(percent_of_maximum)
     roles = {**dict(zip(run.names, run.roles, strict=True)), **pipeline.channels}
     eeg = np.array([roles[name] == "eeg" for name in run.names])
     waveform = np.zeros((0, eeg.size))

@@ -5,6 +5,8 @@ removed and all phases random. It is calibrated and run like the recording, at t
 but with the rhythm gate open: that gate exists to refuse just this.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from closedloop.calibration.calibrate import Calibration, calibrate
@@ -13,7 +15,7 @@ from closedloop.config.device import Stimulator
 from closedloop.config.pipeline import Pipeline, Single
 from closedloop.core.playback import dry_run
 from closedloop.core.records import EventKind
-from closedloop.session.evaluation import Phases, phases_at, target_reference
+from closedloop.session.evaluation import Phases, joined, phases_at, target_reference
 from closedloop.signal.surrogates import background_noise
 from closedloop.sources.recording import Recording
 
@@ -54,9 +56,15 @@ def surrogate_pipeline(pipeline: Pipeline, *, rhythm_snr_db: float | str = OPEN_
 
 
 def run_surrogate(
-    pipeline: Pipeline, device: Stimulator, calibration: Calibration, *, duration_s: float, seed: int
+    pipeline: Pipeline,
+    device: Stimulator,
+    calibration: Calibration,
+    *,
+    duration_s: float,
+    seed: int,
+    offsets_s: Sequence[float] = (0.0,),
 ) -> Phases:
-    """Calibrate and run one surrogate.
+    """Calibrate one surrogate, run it, and return the phases at its pulses.
 
     Parameters
     ----------
@@ -68,11 +76,18 @@ def run_surrogate(
         Of the recording, calibration included, in s.
     seed
         Of the noise.
+    offsets_s
+        Starts of the runs, in s after calibration; their pulses are put together.
     """
     recording = surrogate_recording(calibration.design, duration_s=duration_s, seed=seed)
     flat = surrogate_pipeline(pipeline)
     rest_s = pipeline.calibration.duration_s
     own = calibrate(flat, device, recording.between(0.0, rest_s))
-    core, steps = own.core(flat, device, n_channels=1)
-    events = dry_run(core, steps, recording.between(rest_s, duration_s), delay_s=pipeline.source.delay_s)
-    return phases_at(events, target_reference(own, recording), kind=EventKind.DELIVERED, start_s=0.0)
+    reference = target_reference(own, recording)
+    parts = []
+    for offset_s in offsets_s:
+        core, steps = own.core(flat, device, n_channels=1)
+        run = recording.between(rest_s + offset_s, duration_s)
+        events = dry_run(core, steps, run, delay_s=pipeline.source.delay_s)
+        parts.append(phases_at(events, reference, kind=EventKind.DELIVERED, start_s=0.0))
+    return joined(parts)

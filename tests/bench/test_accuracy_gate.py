@@ -17,7 +17,7 @@ def worse(monkeypatch):
 
 
 def row(**changes):
-    return {"recording": "a.edf", "montage": "O1", "n": 100, "circular_sd_deg": 12.0, **changes}
+    return {"recording": "a.edf", "montage": "O1", "n": 100, "circular_sd_deg": 12.0, "bias_deg": 1.0, **changes}
 
 
 def test_the_same_figures_pass(worse):
@@ -40,6 +40,11 @@ def test_more_scatter_is_told(worse):
 
 def test_a_scatter_that_is_no_number_is_told(worse):
     assert len(worse([row(circular_sd_deg=float("nan"))], [row()])) == 1
+
+
+@pytest.mark.parametrize("bias_deg", [-1.1, 3.1, 170.0, float("nan")])
+def test_another_bias_is_told(worse, bias_deg):
+    assert len(worse([row(bias_deg=bias_deg)], [row()])) == 1
 
 
 def test_fewer_pulses_are_told(worse):

@@ -88,7 +88,7 @@ def test_any_finite_number_comes_back_from_resolved_yaml_as_it_was(tmp_path_fact
 
 
 @settings(max_examples=50)
-@given(value=finite)
+@given(value=st.floats(0.0, 60.0))
 def test_any_number_beside_a_word_comes_back_as_it_was(tmp_path_factory, value):
     assert read_back(Gates(rhythm_snr_db=value), tmp_path_factory) == Gates(rhythm_snr_db=value)
 

@@ -28,7 +28,7 @@ def draw_events(due_s, target=math.pi, *, kind=EventKind.DELIVERED, **fields):
     events = np.zeros(due_s.size, EVENT)
     events["kind"], events["due_s"], events["target"], events["pulses"] = kind, due_s, target, 1
     # Where another time than the due time were looked up, the phase would be another.
-    events["trigger_s"], events["now_s"] = due_s - 0.013, due_s - 0.017
+    events["trigger_s"] = events["now_s"] = due_s - 0.013
     for name, value in fields.items():
         events[name] = value
     return events
@@ -78,6 +78,13 @@ def test_conditions_are_told_apart(reference):
 
 def test_blocks_are_10_seconds(reference):
     assert looked_up(draw_events([1.0, 9.9, 10.1, 25.0]), reference).block.tolist() == [0, 0, 1, 2]
+
+
+def test_a_trigger_that_left_late_is_judged_where_its_pulse_fell(reference):
+    events = draw_events(10.05)
+    events["now_s"] += 0.001
+    late = looked_up(events, reference).error - looked_up(draw_events(10.05), reference).error
+    assert np.degrees(late) == pytest.approx([3.6], abs=0.2)
 
 
 @pytest.mark.parametrize("due_s", [-1.0, 0.5, 29.5, 31.0])

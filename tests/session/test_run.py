@@ -304,6 +304,16 @@ def test_electrode_offsets_do_not_matter(run, session, recorded_uv):
     assert spread_deg(offset) < 35.0
 
 
+def test_the_intensity_is_set_before_the_device_is_armed(run, monkeypatch):
+    opened = []
+    original = closedloop.session.run.open_stimulator
+    monkeypatch.setattr(
+        closedloop.session.run, "open_stimulator", lambda device: opened.append(original(device)) or opened[0]
+    )
+    run({"stimulator.intensity": {"percent_of_maximum": 42.0}})
+    assert opened[0].percent_of_maximum == 42.0
+
+
 def test_the_protocols_end_ends_the_pulses(run):
     session = run({"protocol.pulses": 5})
     assert session.summary["delivered"] == 5

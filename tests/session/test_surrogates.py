@@ -13,7 +13,7 @@ from closedloop.signal.spectrum import fit_spectrum
 def wanting(make_pipeline):
     """Return a pipeline whose limit of the phase SD is so wide that noise reaches the wanted rate too."""
     return make_pipeline(
-        {"gates.wanted_rate": {"per_minute": 15.0}, "gates.rhythm_snr_db": "auto", "gates.max_phase_sd_deg": 150.0}
+        {"gates.wanted_rate": {"per_minute": 15.0}, "gates.rhythm_snr_db": "auto", "gates.max_phase_sd_deg": 90.0}
     )
 
 
