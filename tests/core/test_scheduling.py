@@ -11,6 +11,7 @@ from closedloop.core.reasons import Reason
 from closedloop.core.records import Command, EventKind, InputKind
 from closedloop.core.replay import post_command
 from closedloop.signal.circular import wrap
+from closedloop.signal.conditioning import design_conditioning
 
 PERIOD_S = 0.1
 """Of the perfect estimator's rhythm."""
@@ -137,6 +138,16 @@ def test_an_outage_is_recorded_while_it_lasts(make_core, run, sine):
     outage = events[(events["now_s"] > 1.2) & (events["now_s"] < 3.9)]
     assert set(outage["reason"]) == {Reason.STALE}
     assert len(outage) == pytest.approx(2.7 / PERIOD_S, abs=2)
+
+
+@pytest.mark.parametrize(("gap", "seen"), [(30, False), (5, True)])
+def test_after_a_long_gap_the_filters_start_anew(make_core, run, sine, gap, seen):
+    core = make_core()._replace(conditioning=design_conditioning(1, 100.0, high_pass_hz=0.5, notch_hz=()))
+    samples = sine(3.0)
+    samples[100 + gap :] += 1000.0  # the electrode's offset has moved
+    there = np.r_[0:100, 100 + gap : 300]
+    events = run(core, samples[there], timestamps=there / 100.0).events
+    assert (Reason.ARTIFACT in events["reason"]) == seen
 
 
 def test_samples_that_come_many_at_a_time_leave_no_time_unrecorded(script, make_core):
