@@ -1,0 +1,67 @@
+"""Background and rhythm of rest, recovered from signals whose spectra are known."""
+
+import numpy as np
+import pytest
+
+from closedloop.errors import CalibrationError
+from closedloop.signal.spectrum import fit_spectrum
+from closedloop.signal.surrogates import background_noise
+
+SFREQ = 250.0
+
+
+def coloured(exponent, seconds=600.0, *, peak_hz=None, ratio=0.0, seed=1):
+    """Return power-law noise; at ``peak_hz`` its density is ``1 + ratio`` times the law's."""
+    grid = np.linspace(0.0, SFREQ / 2, 2001)
+    psd = 100.0 * np.maximum(grid, 0.5) ** -exponent
+    if peak_hz is not None:
+        psd *= 1.0 + ratio * np.exp(-0.5 * ((grid - peak_hz) / 0.5) ** 2)
+    rng = np.random.default_rng(seed)
+    return background_noise(grid, psd, n_samples=round(seconds * SFREQ), sfreq=SFREQ, rng=rng)
+
+
+@pytest.mark.parametrize("exponent", [0.5, 1.0, 2.0])
+def test_the_exponent_of_a_power_law_is_found(exponent):
+    assert fit_spectrum(coloured(exponent), SFREQ).exponent == pytest.approx(exponent, abs=0.05)
+
+
+@pytest.mark.parametrize("peak_hz", [8.25, 10.0, 12.5])
+@pytest.mark.parametrize("ratio", [3.0, 30.0])
+def test_peak_and_snr_of_a_rhythm_are_found(peak_hz, ratio):
+    fit = fit_spectrum(coloured(1.0, peak_hz=peak_hz, ratio=ratio), SFREQ)
+    assert fit.peak_hz == pytest.approx(peak_hz, abs=0.5)
+    assert fit.snr_db == pytest.approx(10.0 * np.log10(1.0 + ratio), abs=1.0)
+
+
+def test_on_noise_alone_the_snr_is_near_zero():
+    assert 0.0 < fit_spectrum(coloured(1.0), SFREQ).snr_db < 1.5
+
+
+def test_the_component_holds_the_rhythms_power():
+    x = 10.0 * np.cos(2 * np.pi * 10.0 * np.arange(60 * 250) / SFREQ) + 0.1 * coloured(1.0, 60.0)
+    # A cosine of 10 µV has a root mean square of 7.07 µV; Welch's window spreads it over few bins.
+    fit = fit_spectrum(x, SFREQ)
+    assert fit.component_uv == pytest.approx(10.0 / np.sqrt(2.0), rel=0.02)
+    assert fit.bandwidth_hz < 0.6
+
+
+def test_the_background_is_the_spectrum_itself_outside_the_fitted_range():
+    fit = fit_spectrum(coloured(1.0, 60.0), SFREQ)
+    outside = (fit.frequencies_hz < 2.0) | (fit.frequencies_hz > 35.0)
+    np.testing.assert_array_equal(fit.background_psd[outside], fit.psd[outside])
+    assert np.all(fit.component_psd[np.abs(fit.frequencies_hz - fit.peak_hz) > 3.0] == 0.0)
+
+
+def test_too_short_a_stretch_is_refused():
+    with pytest.raises(CalibrationError, match=r"^recording of 7\.0 s is too short .* at least 8 s are needed$"):
+        fit_spectrum(coloured(1.0, 7.0), SFREQ)
+
+
+def test_too_low_a_rate_is_refused():
+    with pytest.raises(CalibrationError, match=r"sampling rate = 64 Hz is too low: .* more than 70 Hz$"):
+        fit_spectrum(np.random.default_rng(1).normal(size=64 * 60), 64.0)
+
+
+def test_a_dead_signal_is_refused():
+    with pytest.raises(CalibrationError, match="the signal is dead"):
+        fit_spectrum(np.zeros(250 * 60), SFREQ)

@@ -1,0 +1,60 @@
+"""Noise with a given spectrum and no memory of any phase."""
+
+import numpy as np
+import pytest
+from scipy import signal
+
+from closedloop.signal.surrogates import background_noise, spectral_noise
+
+SFREQ = 250.0
+GRID_HZ = np.linspace(0.0, 125.0, 501)
+PSD = 50.0 / np.maximum(GRID_HZ, 1.0)
+
+
+def draw(seconds=300.0, seed=1, psd=PSD):
+    rng = np.random.default_rng(seed)
+    return spectral_noise(GRID_HZ, psd, n_samples=round(seconds * SFREQ), sfreq=SFREQ, rng=rng)
+
+
+def test_its_spectrum_is_the_one_that_was_asked_for():
+    frequencies, psd = signal.welch(draw(1200.0).real, SFREQ, nperseg=1000)
+    inside = (frequencies > 2.0) & (frequencies < 100.0)
+    np.testing.assert_allclose(psd[inside], 50.0 / frequencies[inside], rtol=0.25)
+
+
+def test_its_power_is_the_integral_of_the_density():
+    white = np.full(GRID_HZ.size, 0.2)
+    assert np.var(draw(600.0, psd=white).real) == pytest.approx(0.2 * 125.0, rel=0.02)
+
+
+def test_its_imaginary_part_is_its_hilbert_transform():
+    narrow = np.where(np.abs(GRID_HZ - 10.0) <= 1.0, 1.0, 0.0)
+    noise = draw(60.0, psd=narrow)
+    inner = slice(2500, -2500)
+    np.testing.assert_allclose(signal.hilbert(noise.real)[inner].imag, noise.imag[inner], atol=0.15 * noise.real.std())
+
+
+def test_it_has_no_offset():
+    assert abs(draw(1200.0).real.mean()) < 0.1 * draw(1200.0).real.std()
+
+
+def test_its_end_does_not_meet_its_beginning():
+    """A record of its harmonics alone would go on smoothly from its last sample to its first."""
+    slow = np.where(GRID_HZ <= 1.0, 1.0, 0.0)
+    steps, jumps = [], []
+    for seed in range(20):
+        x = draw(20.0, seed, slow).real
+        steps.append(np.abs(np.diff(x)).mean())
+        jumps.append(abs(x[0] - x[-1]))
+    assert np.median(jumps) > 20.0 * np.median(steps)
+
+
+def test_one_source_of_randomness_gives_one_noise():
+    np.testing.assert_array_equal(draw(10.0, 3), draw(10.0, 3))
+    assert np.abs(np.corrcoef(draw(60.0, 3).real, draw(60.0, 4).real)[0, 1]) < 0.1
+
+
+def test_the_background_is_the_real_part():
+    rng = np.random.default_rng(1)
+    found = background_noise(GRID_HZ, PSD, n_samples=2500, sfreq=SFREQ, rng=rng)
+    np.testing.assert_array_equal(found, draw(10.0).real)
