@@ -1,0 +1,84 @@
+"""What a simulated pulse leaves in the EEG."""
+
+import numpy as np
+import pytest
+
+from closedloop.config.device import Artifact, Stimulator
+from closedloop.stimulators.simulated import MUSCLE_DELAY_S, MUSCLE_HZ, SimulatedStimulator, pulse_waveform
+
+SFREQ = 10_000.0
+NONE = {
+    "saturation_uv": 0.0,
+    "saturation_s": 0.0,
+    "decay_uv": 0.0,
+    "decay_s": 0.03,
+    "muscle_uv": 0.0,
+    "muscle_s": 0.015,
+    "recharge_after_s": 0.0,
+    "recharge_uv": 0.0,
+    "recharge_s": 0.01,
+}
+
+
+def course(**parts):
+    waveform = pulse_waveform(Artifact.model_validate({**NONE, **parts}), SFREQ)
+    return waveform, np.arange(waveform.size) / SFREQ
+
+
+def test_first_the_amplifier_is_saturated():
+    waveform, age_s = course(saturation_uv=5000.0, saturation_s=0.005, decay_uv=800.0)
+    assert set(waveform[age_s < 0.005]) == {5000.0}
+    assert waveform[age_s >= 0.005].max() == pytest.approx(800.0, rel=0.01)
+
+
+def test_then_it_decays_with_its_time_constant():
+    waveform, age_s = course(decay_uv=800.0)
+    assert waveform[np.searchsorted(age_s, 0.03)] == pytest.approx(800.0 / np.e, rel=0.01)
+
+
+def test_the_muscles_twitch_a_little_later():
+    waveform, age_s = course(muscle_uv=300.0)
+    assert not waveform[age_s < MUSCLE_DELAY_S].any()
+    first = MUSCLE_DELAY_S + 0.25 / MUSCLE_HZ  # the first crest
+    expected = 300.0 * np.exp(-0.25 / MUSCLE_HZ / 0.015)
+    assert waveform[np.searchsorted(age_s, first)] == pytest.approx(expected, rel=0.02)
+
+
+def test_recharging_shows_at_its_delay():
+    waveform, age_s = course(recharge_uv=400.0, recharge_after_s=0.25)
+    assert not waveform[age_s < 0.2499].any()
+    assert waveform[np.searchsorted(age_s, 0.25 - 1e-9)] == pytest.approx(400.0, rel=0.02)
+
+
+def test_it_ends_once_everything_has_faded():
+    waveform, _ = course(decay_uv=800.0, muscle_uv=300.0, recharge_uv=400.0, recharge_after_s=0.25)
+    assert abs(waveform[-1]) < 1.0
+
+
+def test_a_profile_without_an_artifact_leaves_none():
+    profile = Stimulator.model_validate(
+        {
+            "kind": "stimulator",
+            "name": "Silent",
+            "driver": "simulated",
+            "latency": {"latency_s": 0.0, "origin": "set"},
+            "limits": {"min_interval_s": 0.1, "max_pulses_per_session": 1, "max_percent_of_maximum": 100.0},
+        }
+    )
+    assert SimulatedStimulator(profile).artifact(500.0, np.array([True, True])).shape == (0, 2)
+
+
+def test_the_intensity_that_was_set_can_be_read():
+    profile = Stimulator.model_validate(
+        {
+            "kind": "stimulator",
+            "name": "Simulated",
+            "driver": "simulated",
+            "latency": {"latency_s": 0.0, "origin": "set"},
+            "limits": {"min_interval_s": 0.1, "max_pulses_per_session": 1, "max_percent_of_maximum": 100.0},
+        }
+    )
+    stimulator = SimulatedStimulator(profile)
+    assert stimulator.percent_of_maximum == 0.0
+    stimulator.set_intensity(55.0)
+    assert stimulator.percent_of_maximum == 55.0
