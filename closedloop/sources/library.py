@@ -88,8 +88,11 @@ def locate(name: str) -> Path:
     RecordingError
         Where there is none, its SHA-256 is not the index's, or it cannot be fetched.
     """
-    if Path(name).exists():
-        return Path(name)
+    try:
+        if Path(name).exists():
+            return Path(name)
+    except OSError as error:  # a name that is too long, a folder that may not be entered
+        raise RecordingError(f"{name}: cannot be read: {error.strerror}") from None
     for entry in entries():
         if name in {entry.name, entry.file, Path(entry.file).stem}:
             path = find(entry)

@@ -137,9 +137,12 @@ def _check_brainvision(path: Path) -> None:
     except OSError as error:
         raise RecordingError(f"{path} cannot be read: {error.strerror}") from None
     entries = dict(re.findall(r"^(\w+)=(.*?)\s*$", header, re.MULTILINE))
-    data = path.with_name(entries.get("DataFile", "").replace("$b", path.stem))
+    name = entries.get("DataFile", "").replace("$b", path.stem)
+    if not name:
+        raise RecordingError(f"{path} is no BrainVision header: it names no data file")
+    data = path.parent / name
     if not data.is_file():
-        raise RecordingError(f"{path}: its data file {data.name or '(none named)'} is not beside it")
+        raise RecordingError(f"{path}: its data file {name} is not beside it")
     widths = {"INT_16": 2, "IEEE_FLOAT_32": 4, "INT_32": 4}
     frame = int(entries.get("NumberOfChannels", "0") or 0) * widths.get(entries.get("BinaryFormat", ""), 0)
     size = data.stat().st_size

@@ -1,6 +1,8 @@
 """Reading XDF, the format in which LabRecorder stores streams."""
 
 import logging
+import traceback
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -24,11 +26,17 @@ TO_UV = {
     "volt": 1e6,
     "v": 1e6,
 }
+GAP_S = 0.1
+"""A jump of the time stamps by more than this is samples that are missing; less is jitter."""
 ROLES: dict[str, Role] = {"eeg": "eeg", "emg": "emg", "trigger": "trigger", "stim": "trigger", "": "eeg"}
 
 
 def read_xdf(path: Path, sha256: str) -> Recording:
-    """Read the first EEG stream of an XDF file, with the time stamps that it was recorded with.
+    """Read the first EEG stream of an XDF file.
+
+    Raw LSL time stamps jitter by some ms from chunk to chunk, which a loop that looks at single samples would
+    take for gaps and repetitions. So each stretch between two gaps gets even time stamps, as liblsl's own
+    dejittering gives them live; what is missing in less than GAP_S is spread over its stretch.
 
     Raises
     ------
@@ -39,8 +47,11 @@ def read_xdf(path: Path, sha256: str) -> Recording:
     level = logger.level
     logger.setLevel(logging.CRITICAL)
     try:
-        streams, _ = pyxdf.load_xdf(str(path), dejitter_timestamps=False)
+        streams, _ = pyxdf.load_xdf(str(path), jitter_break_threshold_seconds=GAP_S, jitter_break_threshold_samples=0)
     except Exception as error:  # noqa: BLE001 - the parser raises whatever a damaged file makes it
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ResourceWarning)
+            traceback.clear_frames(error.__traceback__)  # it leaves the file open, which ends with its frames
         raise RecordingError(f"{path} cannot be read: {' '.join(str(error).split())}") from None
     finally:
         logger.setLevel(level)

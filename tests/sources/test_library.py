@@ -1,0 +1,184 @@
+"""Recordings by name: found on this machine, or fetched once and checked."""
+
+import functools
+import hashlib
+import http.server
+import threading
+
+import pytest
+
+from closedloop.config.shipped import shipped_folder
+from closedloop.errors import RecordingError
+from closedloop.sources import library
+from closedloop.sources.library import Entry, entries, find, locate, open_recording
+from closedloop.sources.playback import file_sha256
+
+CONTENT = b"a recording, for all that the library knows"
+
+
+def entry(url=None, content=CONTENT, **fields):
+    return Entry(
+        **{
+            "name": "away",
+            "file": "away.edf",
+            "sha256": hashlib.sha256(content).hexdigest(),
+            "bytes": len(content),
+            "origin": "a test",
+            "licence": "none",
+            "citation": None,
+            "url": url,
+            "usable_s": None,
+            "note": "",
+            **fields,
+        }
+    )
+
+
+@pytest.fixture
+def cache(tmp_path, monkeypatch):
+    """Let the user's cache be an empty folder, and nothing be chosen."""
+    folder = tmp_path / "cache"
+    monkeypatch.setattr(library, "cache_folder", lambda: folder)
+    monkeypatch.delenv("CLOSEDLOOP_RECORDINGS", raising=False)
+    return folder
+
+
+@pytest.fixture
+def known(monkeypatch):
+    """Return a function that makes one entry the whole index."""
+    return lambda only: monkeypatch.setattr(library, "entries", lambda: (only,))
+
+
+@pytest.fixture
+def server(tmp_path):
+    """Serve a folder on this machine; give the folder, its address, and what was asked for."""
+    folder = tmp_path / "served"
+    folder.mkdir()
+    asked = []
+
+    class Handler(http.server.SimpleHTTPRequestHandler):
+        def log_message(self, *arguments):
+            asked.append(arguments)
+
+    with http.server.ThreadingHTTPServer(
+        ("127.0.0.1", 0), functools.partial(Handler, directory=str(folder))
+    ) as listening:
+        thread = threading.Thread(target=listening.serve_forever)
+        thread.start()
+        yield folder, f"http://127.0.0.1:{listening.server_address[1]}", asked
+        listening.shutdown()
+        thread.join()
+
+
+def test_every_entry_says_where_it_comes_from_and_what_is_allowed():
+    assert len({one.name for one in entries()}) == len(entries())
+    for one in entries():
+        assert len(one.sha256) == 64
+        assert one.bytes > 0
+        assert one.origin
+        assert one.licence
+        assert one.url is None or one.url.endswith(one.file)
+
+
+def test_the_embedded_recording_is_the_one_of_the_index(cache):
+    one = entries()[0]
+    path = locate(one.name)
+    assert path == shipped_folder("recordings") / one.file
+    assert file_sha256(path) == one.sha256
+    assert path.stat().st_size == one.bytes < 500_000
+
+
+@pytest.mark.parametrize("asked", ["away", "away.edf"])
+def test_a_chosen_folder_is_looked_through_and_the_folders_in_it(cache, known, tmp_path, monkeypatch, asked):
+    known(entry())
+    (tmp_path / "mine" / "set").mkdir(parents=True)
+    (tmp_path / "mine" / "set" / "away.edf").write_bytes(CONTENT)
+    monkeypatch.setenv("CLOSEDLOOP_RECORDINGS", str(tmp_path / "mine"))
+    assert locate(asked) == tmp_path / "mine" / "set" / "away.edf"
+
+
+def test_the_chosen_folder_comes_before_the_cache(cache, known, tmp_path, monkeypatch):
+    known(entry())
+    for folder in (cache, tmp_path / "mine"):
+        folder.mkdir()
+        (folder / "away.edf").write_bytes(CONTENT)
+    monkeypatch.setenv("CLOSEDLOOP_RECORDINGS", str(tmp_path / "mine"))
+    assert locate("away") == tmp_path / "mine" / "away.edf"
+    monkeypatch.delenv("CLOSEDLOOP_RECORDINGS")
+    assert locate("away") == cache / "away.edf"
+
+
+def test_what_is_not_here_is_fetched_once(cache, known, server):
+    folder, address, asked = server
+    (folder / "away.edf").write_bytes(CONTENT)
+    known(entry(f"{address}/away.edf"))
+    assert find(library.entries()[0]) is None
+    for _ in range(2):
+        assert locate("away") == cache / "away.edf"
+    assert (cache / "away.edf").read_bytes() == CONTENT
+    assert len(asked) == 1
+
+
+def test_what_was_fetched_and_is_not_the_indexs_is_an_error_and_not_kept(cache, known, server, one_line_error):
+    folder, address, _ = server
+    (folder / "away.edf").write_bytes(b"something else")
+    known(entry(f"{address}/away.edf"))
+    said = one_line_error(RecordingError, locate, "away")
+    assert "hash" in said.lower()
+    assert not list(cache.glob("*"))
+
+
+def test_what_lies_here_and_is_not_the_indexs_is_an_error(cache, known, one_line_error):
+    cache.mkdir()
+    (cache / "away.edf").write_bytes(b"something else")
+    known(entry())
+    said = one_line_error(RecordingError, locate, "away")
+    assert said.startswith(f"{cache / 'away.edf'} is not away: its SHA-256 is ")
+    assert hashlib.sha256(CONTENT).hexdigest() in said
+
+
+def test_a_server_that_has_it_not_is_told_with_what_to_do(cache, known, server, one_line_error):
+    known(entry(f"{server[1]}/away.edf"))
+    said = one_line_error(RecordingError, locate, "away")
+    assert said.startswith(f"away cannot be fetched from {server[1]}/away.edf: ")
+    assert said.endswith("put away.edf into a folder and name that in CLOSEDLOOP_RECORDINGS")
+
+
+def test_a_server_that_does_not_answer_is_told(cache, known, one_line_error):
+    known(entry("http://127.0.0.1:9/away.edf"))  # discard: nobody listens there
+    assert one_line_error(RecordingError, locate, "away").startswith("away cannot be fetched from")
+
+
+def test_what_should_have_come_along_and_did_not_is_told(cache, known, one_line_error):
+    known(entry(url=None))
+    assert one_line_error(RecordingError, locate, "away") == "away did not come with closedloop: install it again"
+
+
+def test_an_unknown_name_is_told_with_those_that_are_known(cache, known, one_line_error):
+    known(entry())
+    said = one_line_error(RecordingError, locate, "nowhere.edf")
+    assert said == "nowhere.edf: there is no such file, and no recording of that name (known: away)"
+
+
+def test_a_name_that_no_file_can_have_is_told(cache, one_line_error):
+    assert one_line_error(RecordingError, locate, "x" * 300 + ".edf").endswith("cannot be read: File name too long")
+
+
+def test_a_file_is_found_by_its_path(cache, tmp_path):
+    (tmp_path / "mine.edf").write_bytes(b"")
+    assert locate(str(tmp_path / "mine.edf")) == tmp_path / "mine.edf"
+
+
+def test_of_a_known_recording_only_the_usable_part_is_kept(recordings_folder):
+    recording = open_recording("Subject25_1.edf")
+    assert recording.duration_s == pytest.approx(180.0)
+    assert "kept 0 to 180 s" in recording.notes[-1]
+    # To the end it is alive: a constant stretch has an SD of nothing but rounding.
+    assert recording.samples[-50:].std(axis=0).min() > 0.01
+
+
+def test_every_real_recording_that_is_here_is_the_one_of_the_index(recordings_folder):
+    here = [one for one in entries() if one.url is not None and find(one) is not None]
+    assert here
+    for one in here:
+        assert locate(one.name).stat().st_size == one.bytes
