@@ -89,7 +89,7 @@ def show(title: str, rows: Iterable[dict[str, Any]]) -> None:
     table = Table(*rows[0], title=title, title_justify="left")
     for row in rows:
         table.add_row(*(_text(value) for value in row.values()))
-    Console(width=200).print(table)
+    Console(width=230).print(table)
 
 
 def _text(value: Any) -> str:

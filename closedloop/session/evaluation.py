@@ -3,7 +3,7 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +15,7 @@ from closedloop.signal.circular import PhaseStatistics, phase_statistics, wrap
 from closedloop.signal.reference_phase import ReferencePhase, reference_phase
 from closedloop.sources.recording import Recording
 
+Number = TypeVar("Number", np.float64, np.complex128)
 BLOCK_S = 10.0
 """Errors within so many seconds are drawn together by the bootstrap: attention waxes and wanes."""
 
@@ -68,9 +69,14 @@ def target_reference(calibration: Calibration, recording: Recording) -> Referenc
 def on_grid(recording: Recording, design: Design) -> NDArray[np.float64]:
     """Return the target signal, of shape (n_samples,) in µV, evenly sampled: NaN where samples are missing."""
     row = design.montage.weights[design.signal_names.index(design.target)]
+    return spread(recording, recording.samples[:, design.montage.places] @ row)
+
+
+def spread(recording: Recording, values: NDArray[Number]) -> NDArray[Number]:
+    """Return one value per sample, of shape (n_samples,), evenly sampled: NaN where samples are missing."""
     place = np.rint((recording.times_s - recording.times_s[0]) * recording.sfreq).astype(int)
-    regular = np.full(int(place[-1]) + 1, np.nan)
-    regular[place] = recording.samples[:, design.montage.places] @ row
+    regular = np.full(int(place[-1]) + 1, np.nan, values.dtype)
+    regular[place] = values
     return regular
 
 

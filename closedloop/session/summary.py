@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from closedloop.core.reasons import EXPLANATIONS, Reason
 from closedloop.core.records import EVENT, EventKind
 from closedloop.core.replay import fingerprint
-from closedloop.session.evaluation import as_json, pooled
+from closedloop.session.evaluation import as_json, pooled, spread
 from closedloop.session.outcome import Outcome
 from closedloop.signal.circular import phase_statistics, wrap
 
@@ -92,9 +92,7 @@ def _true_phase_error(outcome: Outcome) -> dict[str, Any] | None:
     component = outcome.source.true_component(row)
     if component is None:
         return None
-    place = np.rint((recording.times_s - recording.times_s[0]) * recording.sfreq).astype(int)
-    regular = np.full(int(place[-1]) + 1, np.nan + 0j)
-    regular[place] = component
+    regular = spread(recording, component)
     events = outcome.events
     fired = events[(events["kind"] == EventKind.DELIVERED) & (events["pulse"] == 0)]
     errors = wrap(_angle_at(regular, (fired["due_s"] - recording.times_s[0]) * recording.sfreq) - fired["target"])
