@@ -145,6 +145,22 @@ def recordings_folder() -> Path:
 
 
 @pytest.fixture
+def one_line_error():
+    """Return a function that gives the one line of an error, checked for noise."""
+
+    def line_of(expected, call, *arguments):
+        with pytest.raises(expected) as caught:
+            call(*arguments)
+        message = str(caught.value)
+        assert "\n" not in message
+        for noise in ("pydantic", "validation error", "type=", "input_value", "Traceback", "Value error"):
+            assert noise not in message
+        return message
+
+    return line_of
+
+
+@pytest.fixture
 def same_as_compiled(request: pytest.FixtureRequest) -> Callable[..., None]:
     """Hand over a test's results: a compiled pass stores them, the uncompiled one compares to 1e-12.
 

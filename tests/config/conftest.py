@@ -86,19 +86,3 @@ def written(tmp_path):
         return path, f"{path}:{line}:{column}"
 
     return write
-
-
-@pytest.fixture
-def one_line_error():
-    """Return a function that gives the one line of an error, checked for noise."""
-
-    def line_of(expected, call, *arguments):
-        with pytest.raises(expected) as caught:
-            call(*arguments)
-        message = str(caught.value)
-        assert "\n" not in message
-        for noise in ("pydantic", "validation error", "type=", "input_value", "Traceback", "Value error"):
-            assert noise not in message
-        return message
-
-    return line_of

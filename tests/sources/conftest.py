@@ -57,16 +57,3 @@ def write_xdf(tmp_path):
         return path
 
     return write
-
-
-@pytest.fixture
-def one_line_error():
-    """Return a function that gives the one line of an error."""
-
-    def line_of(expected, call, *arguments):
-        with pytest.raises(expected) as caught:
-            call(*arguments)
-        assert "\n" not in str(caught.value)
-        return str(caught.value)
-
-    return line_of

@@ -55,30 +55,23 @@ def test_it_ends_once_everything_has_faded():
     assert abs(waveform[-1]) < 1.0
 
 
-def test_a_profile_without_an_artifact_leaves_none():
-    profile = Stimulator.model_validate(
-        {
-            "kind": "stimulator",
-            "name": "Silent",
-            "driver": "simulated",
-            "latency": {"latency_s": 0.0, "origin": "set"},
-            "limits": {"min_interval_s": 0.1, "max_pulses_per_session": 1, "max_percent_of_maximum": 100.0},
-        }
-    )
-    assert SimulatedStimulator(profile).artifact(500.0, np.array([True, True])).shape == (0, 2)
+@pytest.fixture
+def stimulator():
+    profile = {
+        "kind": "stimulator",
+        "name": "Simulated",
+        "driver": "simulated",
+        "latency": {"latency_s": 0.0, "origin": "set"},
+        "limits": {"min_interval_s": 0.1, "max_pulses_per_session": 1, "max_percent_of_maximum": 100.0},
+    }
+    return SimulatedStimulator(Stimulator.model_validate(profile))
 
 
-def test_the_intensity_that_was_set_can_be_read():
-    profile = Stimulator.model_validate(
-        {
-            "kind": "stimulator",
-            "name": "Simulated",
-            "driver": "simulated",
-            "latency": {"latency_s": 0.0, "origin": "set"},
-            "limits": {"min_interval_s": 0.1, "max_pulses_per_session": 1, "max_percent_of_maximum": 100.0},
-        }
-    )
-    stimulator = SimulatedStimulator(profile)
+def test_a_profile_without_an_artifact_leaves_none(stimulator):
+    assert stimulator.artifact(500.0, np.array([True, True])).shape == (0, 2)
+
+
+def test_the_intensity_that_was_set_can_be_read(stimulator):
     assert stimulator.percent_of_maximum == 0.0
     stimulator.set_intensity(55.0)
     assert stimulator.percent_of_maximum == 55.0
