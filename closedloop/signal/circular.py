@@ -18,7 +18,7 @@ class PhaseStatistics:
     n
         Number of errors.
     bias_deg, bias_ci95_deg
-        Circular mean, positive is late, and its 95 % interval.
+        Circular mean, positive is late, and its 95 % interval; None where the errors cancel exactly.
     circular_sd_deg, ci95_deg
         sqrt(-2 ln PLV) in degrees, and its 95 % interval.
     plv
@@ -64,7 +64,8 @@ def phase_statistics(
     Notes
     -----
     Blocks are drawn with replacement (Künsch 1989, doi 10.1214/aos/1176347265); the intervals are
-    the 2.5th and 97.5th percentiles of 2000 draws. With fewer than two blocks there is none.
+    the 2.5th and 97.5th percentiles of 2000 draws. With fewer than two blocks, or where the errors
+    cancel exactly and so have no mean direction, there is none.
     """
     errors = np.asarray(errors, dtype=float)
     kept = np.isfinite(errors)
@@ -77,10 +78,10 @@ def phase_statistics(
     else:
         labels = np.unique(np.asarray(blocks)[kept], return_inverse=True)[1]
     mean = complex(phasors.mean())
-    bias = math.degrees(np.angle(mean))
+    bias = math.degrees(np.angle(mean)) if mean != 0.0 else None
     bias_interval = spread_interval = None
     n_blocks = int(labels.max()) + 1
-    if n_blocks > 1:
+    if n_blocks > 1 and bias is not None:
         sums = np.bincount(labels, phasors.real) + 1j * np.bincount(labels, phasors.imag)
         counts = np.bincount(labels)
         drawn = np.random.default_rng(seed).integers(n_blocks, size=(N_BOOTSTRAP, n_blocks))

@@ -38,7 +38,7 @@ def spectral_noise(
     # Twice the length, cut: a sum of harmonics of the record's length would meet its own beginning.
     n_long = fft.next_fast_len(2 * n_samples)
     grid = np.fft.rfftfreq(n_long, 1.0 / sfreq)
-    density = np.interp(grid, frequencies_hz, psd, right=0.0)
+    density = np.interp(grid, frequencies_hz, psd, left=0.0, right=0.0)
     density[0] = 0.0
     half = np.sqrt(density * sfreq * n_long / 4.0)
     spectrum = np.zeros(n_long, np.complex128)

@@ -57,6 +57,13 @@ def test_of_no_errors_nothing_is_said():
     assert (found.n, found.bias_deg, found.circular_sd_deg, found.ci95_deg, found.plv) == (0, None, None, None, None)
 
 
+def test_errors_that_cancel_have_no_bias_and_no_interval():
+    # exp(i pi) and exp(-i pi) are conjugates to the last bit, so the resultant is exactly zero.
+    found = phase_statistics(np.array([0.0, 0.0, math.pi, -math.pi]))
+    assert (found.n, found.plv, found.circular_sd_deg) == (4, 0.0, math.inf)
+    assert (found.bias_deg, found.bias_ci95_deg, found.ci95_deg) == (None, None, None)
+
+
 def test_one_block_has_no_interval():
     found = phase_statistics(np.array([0.1, 0.2, 0.3]), np.zeros(3, np.int64))
     assert found.bias_ci95_deg is None

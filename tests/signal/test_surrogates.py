@@ -27,6 +27,13 @@ def test_its_power_is_the_integral_of_the_density():
     assert np.var(draw(600.0, psd=white).real) == pytest.approx(0.2 * 125.0, rel=0.02)
 
 
+def test_beyond_the_density_on_either_side_there_is_nothing():
+    rng = np.random.default_rng(1)
+    given_hz = np.linspace(8.0, 12.0, 17)
+    noise = spectral_noise(given_hz, np.full(17, 0.2), n_samples=150_000, sfreq=SFREQ, rng=rng)
+    assert np.var(noise.real) == pytest.approx(0.2 * 4.0, rel=0.1)
+
+
 def test_its_imaginary_part_is_its_hilbert_transform():
     narrow = np.where(np.abs(GRID_HZ - 10.0) <= 1.0, 1.0, 0.0)
     noise = draw(60.0, psd=narrow)

@@ -1,9 +1,11 @@
 """Recordings by name: found on this machine, or fetched once and checked."""
 
 import functools
+import gc
 import hashlib
 import http.server
 import threading
+import warnings
 
 import pytest
 
@@ -32,6 +34,15 @@ def entry(url=None, content=CONTENT, **fields):
             **fields,
         }
     )
+
+
+@pytest.fixture(autouse=True)
+def _sockets_are_collected():
+    """Collect the socket that the HTTP client leaves to the garbage where nobody answers, before a later test does."""
+    yield
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)
+        gc.collect()
 
 
 @pytest.fixture
