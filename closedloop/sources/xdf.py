@@ -43,6 +43,7 @@ def read_xdf(path: Path, sha256: str) -> Recording:
     RecordingError
         Where the file is damaged or holds no EEG.
     """
+    _check_chunks(path)
     logger = logging.getLogger("pyxdf")
     level = logger.level
     logger.setLevel(logging.CRITICAL)
@@ -61,6 +62,23 @@ def read_xdf(path: Path, sha256: str) -> Recording:
             return _recording(path, sha256, stream)
     kinds = ", ".join(_text(stream["info"], "type") or "(no type)" for stream in streams) or "none"
     raise RecordingError(f"{path} holds no stream of type EEG with samples (streams: {kinds})")
+
+
+def _check_chunks(path: Path) -> None:
+    """Follow the chunks' lengths to the file's end: the parser passes a cut file off as a shorter recording."""
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        if file.read(4) != b"XDF:":
+            raise RecordingError(f"{path} cannot be read: it does not begin like an XDF file")
+        end = 4
+        while end < size:
+            width = int.from_bytes(file.read(1), "little")
+            if width not in (1, 4, 8):
+                raise RecordingError(f"{path} is damaged: byte {end} begins no chunk")
+            end += 1 + width + int.from_bytes(file.read(width), "little")
+            file.seek(end)
+    if end > size:
+        raise RecordingError(f"{path} is truncated: {size} bytes, but its last chunk ends at {end}")
 
 
 def _recording(path: Path, sha256: str, stream: dict[str, Any]) -> Recording:

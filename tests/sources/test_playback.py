@@ -167,6 +167,21 @@ def test_a_file_of_which_the_end_is_missing_is_told(tmp_path, samples_uv, one_li
     )
 
 
+@pytest.mark.parametrize("cut", [5, 30, 5000])
+def test_a_truncated_xdf_is_told_with_both_sizes(write_xdf, samples_uv, one_line_error, cut):
+    path = write_xdf(samples_uv, np.arange(1000) / SFREQ)
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-cut])
+    said = one_line_error(RecordingError, read_recording, path)
+    assert said.startswith(f"{path} is truncated: {len(whole) - cut} bytes, but its last chunk ends at ")
+
+
+def test_an_xdf_that_is_damaged_in_the_middle_is_told(write_xdf, samples_uv, one_line_error):
+    path = write_xdf(samples_uv, np.arange(1000) / SFREQ)
+    path.write_bytes(path.read_bytes() + b"\x07rubbish")
+    assert "is damaged: byte" in one_line_error(RecordingError, read_recording, path)
+
+
 def test_a_header_without_its_data_is_told(tmp_path, samples_uv, one_line_error):
     write_brainvision(tmp_path / "a.vhdr", samples_uv)
     (tmp_path / "a.eeg").unlink()
