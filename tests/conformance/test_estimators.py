@@ -14,6 +14,8 @@ from closedloop.signal.training_target import training_target
 SFREQ = 250.0
 HZ = 10.0
 BAND_HZ = (8.0, 12.0)
+WITHIN_DEG = {"wiener": 0.5, "echt": 10.0}
+"""``echt`` is off by the phase of its uncalibrated end-point filter, 8 degrees here (see its module)."""
 SETTINGS = {"wiener": Wiener(type="wiener"), "echt": Echt(type="echt")}
 ESTIMATORS = sorted(point.name for point in entry_points(group="closedloop.estimators"))
 
@@ -53,13 +55,12 @@ def test_after_a_missing_sample_it_waits_for_a_whole_window(designed):
     assert known[600 + window(designed) :].all()
 
 
-def test_a_pure_rhythm_is_predicted_at_every_lead(designed):
+def test_a_pure_rhythm_is_predicted_at_every_lead(designed, request):
     times_s = np.arange(1000) / SFREQ
     z, _ = predict(designed, 20.0 * np.cos(2 * np.pi * HZ * times_s)[:, None])
     truth = 2 * np.pi * HZ * (times_s[:, None] + LEADS_S)
     error = np.degrees(wrap(np.angle(z) - truth))[window(designed) :]
-    assert np.abs(error).max() < 15.0  # what the published end-point filter is off by, at the most
-    assert np.abs(error.mean(axis=0)).max() < 10.0
+    assert np.abs(error).max() < WITHIN_DEG.get(request.node.callspec.params["designed"], 5.0)
 
 
 def test_the_sd_is_never_negative_and_falls_where_the_rhythm_is_strong(designed):

@@ -70,6 +70,27 @@ def test_one_block_has_no_interval():
     assert found.ci95_deg is None
 
 
+def test_an_error_left_out_does_not_shift_the_blocks_of_the_others():
+    errors = np.random.default_rng(5).normal(0.0, 0.4, 40)
+    blocks = np.arange(40) // 8
+    broken = errors.copy()
+    broken[3] = math.nan
+    kept = np.arange(40) != 3
+    assert phase_statistics(broken, blocks) == phase_statistics(errors[kept], blocks[kept])
+
+
+def test_without_labels_runs_of_the_root_of_n_are_blocks():
+    errors = np.random.default_rng(6).normal(0.0, 0.4, 100)
+    assert phase_statistics(errors) == phase_statistics(errors, np.arange(100) // 10)
+
+
+def test_an_interval_holds_95_percent():
+    errors = np.random.default_rng(7).normal(0.0, math.radians(20.0), 4000)
+    low, high = phase_statistics(errors, np.arange(4000)).bias_ci95_deg
+    # Twice 1.96 standard errors of SD / sqrt(n).
+    assert high - low == pytest.approx(2 * 1.96 * 20.0 / math.sqrt(4000), rel=0.08)
+
+
 def test_repeating_every_error_within_its_block_narrows_nothing():
     errors = np.random.default_rng(2).normal(0.0, 0.4, 60)
     blocks = np.arange(60) // 4

@@ -37,6 +37,17 @@ def test_a_pure_rhythm_has_its_own_phase_under_every_member(hz):
     assert reference.agreement_at(times_s).min() > 0.999
 
 
+def test_its_members_are_butterworth_filters_of_order_2_run_both_ways():
+    """Two rhythms add up by the filter's gain: |H|² = 1 / (1 + W^4), W the prewarped distance in half widths."""
+    low, high, first, second = np.tan(np.pi * np.array([8.0, 12.0, 10.0, 13.0]) / SFREQ)
+    gains = [1.0 / (1.0 + ((w * w - low * high) / ((high - low) * w)) ** 4) for w in (first, second)]
+    times_s = np.arange(500, 4500) / SFREQ
+    turns = [np.exp(2j * np.pi * hz * times_s) for hz in (10.0, 13.0)]
+    found = reference_phase(cosine() + cosine(hz=13.0), SFREQ, HZ).member_at("peak±2 Hz", times_s)
+    truth = np.angle(gains[0] * turns[0] + gains[1] * turns[1])
+    assert np.abs(wrap(found - truth)).max() < math.radians(0.5)
+
+
 def test_between_samples_the_phase_follows_the_arc():
     # At 100 Hz a rhythm of 10 Hz turns by 36 degrees from one sample to the next.
     reference = reference_phase(cosine(sfreq=100.0), 100.0, HZ)

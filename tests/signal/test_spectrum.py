@@ -33,6 +33,15 @@ def test_peak_and_snr_of_a_rhythm_are_found(peak_hz, ratio):
     assert fit.snr_db == pytest.approx(10.0 * np.log10(1.0 + ratio), abs=1.0)
 
 
+def test_the_peak_is_where_the_rhythm_stands_highest_above_the_background():
+    # A law of exponent 2 falls to (7.5 / 12.5)² = 0.36 over the range: twice that is not the highest.
+    x = coloured(2.0, peak_hz=12.5, ratio=1.0)
+    fit = fit_spectrum(x, SFREQ)
+    searched = (fit.frequencies_hz >= 7.5) & (fit.frequencies_hz <= 13.5)
+    assert fit.frequencies_hz[searched][np.argmax(fit.psd[searched])] < 9.0
+    assert fit.peak_hz == pytest.approx(12.5, abs=0.5)
+
+
 def test_on_noise_alone_the_snr_is_near_zero():
     assert 0.0 < fit_spectrum(coloured(1.0), SFREQ).snr_db < 1.5
 

@@ -16,7 +16,7 @@ def test_a_rhythm_in_the_band_comes_back_analytic():
     np.testing.assert_allclose(target[inner], truth[inner], atol=0.1)
 
 
-@pytest.mark.parametrize(("hz", "gain"), [(6.0, 0.0), (8.0, 0.5), (12.0, 0.5), (14.0, 0.0)])
+@pytest.mark.parametrize(("hz", "gain"), [(7.4, 0.0), (8.0, 0.5), (8.6, 1.0), (11.4, 1.0), (12.0, 0.5), (12.6, 0.0)])
 def test_the_gain_is_one_half_at_the_edges_and_nothing_beyond(hz, gain):
     target = training_target(np.cos(2 * np.pi * hz * TIMES_S), SFREQ, (8.0, 12.0))
     assert np.abs(target[1000:-1000]).mean() == pytest.approx(gain, abs=0.02)

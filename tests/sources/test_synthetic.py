@@ -66,6 +66,8 @@ def test_every_electrode_drifts():
 def test_mains_are_on_every_channel():
     samples = draw(mains_hz=50.0, mains_uv=30.0).recording.samples
     np.testing.assert_allclose(samples.std(axis=0), 30.0 / np.sqrt(2.0), rtol=0.01)
+    strongest = np.abs(np.fft.rfft(samples[:, 0])).argmax()
+    assert np.fft.rfftfreq(len(samples), 1.0 / SFREQ)[strongest] == pytest.approx(50.0)
 
 
 def test_blinks_show_at_the_front():

@@ -55,6 +55,11 @@ def test_it_ends_once_everything_has_faded():
     assert abs(waveform[-1]) < 1.0
 
 
+def test_it_lasts_no_longer_than_that():
+    waveform, _ = course(decay_uv=800.0)
+    assert waveform[-1] == pytest.approx(0.8, rel=0.01)  # a thousandth, where a decay counts as faded
+
+
 @pytest.fixture
 def stimulator():
     profile = {
