@@ -42,6 +42,8 @@ def source_hash(package: Path) -> str:
     switches = (numba.__version__, llvmlite.__version__, numba.config.BOUNDSCHECK, numba.config.OPT)
     digest.update(repr(switches).encode())
     for path in sorted(package.rglob("*.py")):
+        if path.relative_to(package).parts[0] == "share":
+            continue  # what the wheel brings along is not the package
         digest.update(path.relative_to(package).as_posix().encode() + b"\0")
         digest.update(path.read_bytes() + b"\0")
     return digest.hexdigest()[:16]

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
 
 from closedloop.calibration.assemble import assemble
 from closedloop.calibration.design import Design, design
@@ -71,7 +72,10 @@ def calibrate(pipeline: Pipeline, device: Stimulator, rest: Recording) -> Calibr
     The limit comes from running the very core over the rest: the lowest phase SD at which all gates
     and intervals together leave at least the wanted rate. Where even no limit reaches it, there is none.
     """
-    designed = design(pipeline, rest)
+    # How many threads share a sum decides its last bits, and one design must come out of one rest; here, where
+    # the matrices are small, more than one thread is slower as well.
+    with threadpool_limits(limits=1, user_api="blas"):
+        designed = design(pipeline, rest)
 
     endless = _without_end(pipeline, rest.duration_s)
 

@@ -103,7 +103,15 @@ def load_device_of(pipeline: Loaded[Pipeline]) -> Loaded[Stimulator]:
 
 
 def with_recording(pipeline: Loaded[Pipeline], recording: str) -> Loaded[Pipeline]:
-    """Return the pipeline with its source replaced by a recording's playback, from its beginning to its end."""
+    """Return the pipeline with its source replaced by a recording's playback, from its beginning to its end.
+
+    Raises
+    ------
+    ConfigError
+        Where the name is empty.
+    """
+    if not recording:
+        raise ConfigError('--recording = "": must name a file or a recording (see: closedloop recordings list)')
     source = pipeline.value.source
     playback = Playback(type="playback", recording=recording, delay_s=source.delay_s, artifacts=source.artifacts)
     return Loaded(pipeline.value.model_copy(update={"source": playback}), pipeline.document)

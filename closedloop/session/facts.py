@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from llvmlite import binding
+from threadpoolctl import threadpool_info
 
 import closedloop
 from closedloop.jit import source_hash
@@ -23,6 +24,11 @@ def software() -> dict[str, Any]:
         "python": sys.version.split()[0],
         "sources": source_hash(Path(closedloop.__file__).parent),
         **{name: version(name) for name in PACKAGES},
+        "blas": ", ".join(
+            f"{pool['internal_api']} {pool['version']} {pool.get('architecture', '')}".strip()
+            for pool in threadpool_info()
+            if pool["user_api"] == "blas"
+        ),
     }
 
 

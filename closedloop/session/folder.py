@@ -19,7 +19,7 @@ import os
 import zipfile
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
@@ -36,7 +36,9 @@ if TYPE_CHECKING:  # importing it compiles the core, which the folder need not w
     from closedloop.core.replay import Drained
 
 FORMAT = 1
-RUNNING, COMPLETE, INTERRUPTED = "running", "complete", "interrupted"
+RUNNING, COMPLETE, INTERRUPTED, FAILED = "running", "complete", "interrupted", "failed"
+BEFORE_THE_LOOP = frozenset({"session.json", "pipeline.yaml", "device.yaml"})
+"""What a session that recorded nothing has written."""
 
 
 def default_path(name: str) -> Path:
@@ -90,15 +92,22 @@ class SessionFolder:
         """Write the session's last status."""
         self.note(status=status)
 
-    def remove_if_unused(self) -> None:
-        """Take the folder, and those made for it, away again where only ``session.json`` was written to it."""
-        if not self.path.exists() or [entry.name for entry in self.path.iterdir()] != ["session.json"]:
-            return
-        (self.path / "session.json").unlink()
+    def fail(self, error: Exception) -> None:
+        """Mark the session as failed, with the error's words; where that cannot be written, it stays ``running``."""
+        with suppress(OSError, SessionError):
+            self.note(status=FAILED, error=f"{type(error).__name__}: {error}")
+
+    def remove_if_unused(self) -> bool:
+        """Take the folder, and those made for it, away again where nothing was recorded in it; return whether."""
+        if not self.path.exists() or not {entry.name for entry in self.path.iterdir()} <= BEFORE_THE_LOOP:
+            return False
+        for entry in self.path.iterdir():
+            entry.unlink()
         for folder in self._made:
             if any(folder.iterdir()):
                 break
             folder.rmdir()
+        return True
 
     def write_text(self, name: str, text: str) -> None:
         """Write a whole text file, so that it is there in full or not at all."""

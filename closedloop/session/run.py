@@ -8,6 +8,7 @@ import numpy as np
 
 from closedloop.calibration.calibrate import calibrate
 from closedloop.config.device import Stimulator
+from closedloop.config.load import resolved_yaml
 from closedloop.config.pipeline import Pipeline
 from closedloop.core.playback import Chunk, chunks
 from closedloop.core.pulse_artifact import make_artifact
@@ -47,7 +48,8 @@ def run_session(
     pipeline, device
         What to do, and with what.
     folder
-        Where it is recorded. It is removed again where an error ends the session before the loop.
+        Where it is recorded. It is removed again where a user's mistake ends the session before the loop;
+        any other error leaves it marked as failed.
     n_surrogates
         How many runs without a rhythm stand beside it.
     interruption
@@ -62,6 +64,8 @@ def run_session(
     """
     outcome = Outcome(pipeline, device)
     try:
+        folder.write_text("pipeline.yaml", resolved_yaml(pipeline))
+        folder.write_text("device.yaml", resolved_yaml(device))
         progress("reading the recording", 0.0)
         outcome.source = open_source(pipeline)
         progress("calibrating", 0.0)
@@ -82,8 +86,10 @@ def run_session(
             )
     except KeyboardInterrupt:
         pass
-    except ClosedloopError:
-        folder.remove_if_unused()
+    except Exception as error:
+        if isinstance(error, ClosedloopError) and folder.remove_if_unused():
+            raise
+        folder.fail(error)
         raise
     if not interruption.requested:
         outcome.status = COMPLETE

@@ -5,6 +5,7 @@ import math
 
 import numpy as np
 import pytest
+from threadpoolctl import threadpool_limits
 
 from closedloop.calibration.calibrate import calibrate
 from closedloop.core.playback import dry_run
@@ -39,6 +40,15 @@ def test_a_limit_a_little_lower_would_not_reach_the_wanted_rate(make_pipeline, m
     # 8 bisections of the range from 1 to 30 degrees, in equal ratios.
     step = 30.0 ** (1 / 2**8)
     assert chances_per_minute(found, pipeline, device, rest, sd_limit=found.sd_limit / step) < 10.0
+
+
+def test_how_many_threads_there_are_changes_no_bit(make_pipeline, make_device, rest):
+    states = []
+    for threads in (1, 2):
+        with threadpool_limits(limits=threads, user_api="blas"):
+            found = calibrate(make_pipeline(), make_device(), rest)
+        states.append(found.design.signals["alpha"].designed.state.tobytes())
+    assert states[0] == states[1]
 
 
 def test_without_a_wanted_rate_there_is_no_limit(make_pipeline, make_device, rest):

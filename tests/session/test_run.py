@@ -9,7 +9,10 @@ import numpy as np
 import pytest
 
 import closedloop.session.run
+from closedloop.config.device import Stimulator
+from closedloop.config.document import read_document
 from closedloop.config.load import load_pipeline
+from closedloop.config.pipeline import Pipeline
 from closedloop.core.pulse_artifact import make_artifact
 from closedloop.core.reasons import Reason
 from closedloop.core.records import INPUT, Command, EventKind, InputKind
@@ -21,7 +24,17 @@ from closedloop.session.interruption import Interruption
 from closedloop.session.replay import replay_session
 from closedloop.session.run import run_session
 
-FINISHED = {"session.json", "state.npz", "inputs.bin", "samples.bin", "events.jsonl", "summary.json", "report.png"}
+FINISHED = {
+    "session.json",
+    "pipeline.yaml",
+    "device.yaml",
+    "state.npz",
+    "inputs.bin",
+    "samples.bin",
+    "events.jsonl",
+    "summary.json",
+    "report.png",
+}
 
 
 def used(session, kind=EventKind.DELIVERED):
@@ -39,9 +52,28 @@ def facts(path):
 
 
 def test_a_session_folder_is_complete(session):
-    assert {path.name for path in session.path.iterdir()} >= FINISHED
-    assert not [path for path in session.path.iterdir() if path.name.endswith(".part")]
+    assert {path.name for path in session.path.iterdir()} == FINISHED
     assert facts(session.path)["status"] == session.summary["status"] == "complete"
+
+
+def test_pipeline_and_device_are_kept_with_every_default(session):
+    kept = Pipeline.model_validate(read_document(session.path / "pipeline.yaml").plain())
+    assert kept == session.pipeline
+    device = Stimulator.model_validate(read_document(session.path / "device.yaml").plain())
+    assert device == session.device
+
+
+def test_an_error_that_nobody_expected_marks_the_session_as_failed(
+    make_pipeline, make_device, run_at, tmp_path, monkeypatch
+):
+    def break_down(*_, **__):
+        raise MemoryError("no room")
+
+    monkeypatch.setattr(closedloop.session.run, "calibrate", break_down)
+    with pytest.raises(MemoryError):
+        run_at(make_pipeline(), make_device(), tmp_path / "session")
+    assert facts(tmp_path / "session")["status"] == "failed"
+    assert facts(tmp_path / "session")["error"] == "MemoryError: no room"
 
 
 def test_a_session_says_what_it_came_from(session):
