@@ -2,6 +2,7 @@
 
 import io
 from dataclasses import dataclass
+from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Generic, TypeVar
 
@@ -9,11 +10,11 @@ from pydantic import BaseModel, ValidationError
 from ruamel.yaml import YAML
 
 from closedloop.config.complaint import complaint
-from closedloop.config.device import Device, Stimulator
+from closedloop.config.device import Amplifier, Device, Stimulator
 from closedloop.config.document import Document, read_document
 from closedloop.config.fault import Fault
 from closedloop.config.model import Model
-from closedloop.config.pipeline import Pipeline, Playback, SinglePulse, check_train_interval
+from closedloop.config.pipeline import Pipeline, Playback, Plugin, SinglePulse, check_train_interval
 from closedloop.config.shipped import shipped_folder
 from closedloop.errors import ConfigError
 
@@ -59,8 +60,16 @@ def load_pipeline(path: str | Path) -> Loaded[Pipeline]:
     ConfigError
         Where it cannot be read or used; one line with place, key, value and limit.
     """
-    document = read_document(_find(path, "pipelines", None))
-    return Loaded(_validated(document, Pipeline), document)
+    return _pipeline(read_document(_find(path, "pipelines", None)))
+
+
+def _pipeline(document: Document) -> Loaded[Pipeline]:
+    loaded = Loaded(_validated(document, Pipeline), document)
+    for name, signal in loaded.value.signals.items():
+        if isinstance(signal.estimator, Plugin):
+            keys = ("signals", name, "estimator", "name")
+            _check_installed(document, keys, signal.estimator.name, "closedloop.estimators", "method")
+    return loaded
 
 
 def check_file(path: Path) -> str:
@@ -73,9 +82,9 @@ def check_file(path: Path) -> str:
     """
     document = read_document(path)
     if not {"kind", "driver", "delay"}.isdisjoint(document.root):
-        device = _validated(document, Device).root
+        device = _device(document)
         return f"a {device.kind}, {device.name}"
-    pipeline = Loaded(_validated(document, Pipeline), document)
+    pipeline = _pipeline(document)
     load_device_of(pipeline)
     return f"a pipeline, {pipeline.value.name}"
 
@@ -94,12 +103,29 @@ def load_device_of(pipeline: Loaded[Pipeline]) -> Loaded[Stimulator]:
     except ConfigError as error:
         raise ConfigError(f"{pipeline.place(*keys)}: {'.'.join(keys)} = {error}") from None
     document = read_document(path)
-    device = _validated(document, Device).root
+    device = _device(document)
     if not isinstance(device, Stimulator):
         raise ConfigError(f"{document.place(('kind',))}: kind = {device.kind}: must be stimulator")
     loaded = Loaded(device, document)
     _check_against_device(pipeline, loaded)
     return loaded
+
+
+def _device(document: Document) -> Stimulator | Amplifier:
+    device = _validated(document, Device).root
+    if isinstance(device, Stimulator):
+        _check_installed(document, ("driver",), device.driver, "closedloop.stimulators", "driver")
+    return device
+
+
+def _check_installed(document: Document, keys: tuple[str, ...], name: str, group: str, what: str) -> None:
+    """Refuse a name that no installed package announces under an entry point's group."""
+    installed = sorted(point.name for point in entry_points(group=group))
+    if name not in installed:
+        raise ConfigError(
+            f"{document.place(keys)}: {'.'.join(keys)} = {name}: there is no such {what} "
+            f"(installed: {', '.join(installed)})"
+        )
 
 
 def with_recording(pipeline: Loaded[Pipeline], recording: str) -> Loaded[Pipeline]:

@@ -57,6 +57,11 @@ REFUSED = {
         "max_pulses_per_session: «0",
         "limits.max_pulses_per_session = 0: must be at least 1",
     ),
+    "a driver that is not installed": (
+        "driver: simulated",
+        "driver: «telepathy",
+        "driver = telepathy: there is no such driver (installed: simulated)",
+    ),
     "an interval of 0": (
         "min_interval_s: 0.5",
         "min_interval_s: «0",

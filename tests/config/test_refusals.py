@@ -115,6 +115,11 @@ VALUES = {
         "{type: «magic}",
         "signals.alpha.estimator.type = \"magic\": must be one of 'wiener', 'echt', 'plugin'",
     ),
+    "a plugin that is not installed": (
+        "estimator: {type: wiener, window_s: 0.5}",
+        "estimator: {type: plugin, name: «magic}",
+        "signals.alpha.estimator.name = magic: there is no such method (installed: echt, wiener)",
+    ),
     "a tag that is missing": (
         "{type: wiener, window_s: 0.5}",
         "«{window_s: 0.5}",
