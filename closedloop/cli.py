@@ -1,7 +1,7 @@
 """The command line.
 
 Heavy packages are imported by the command that needs them, so that ``--help`` and ``check`` answer at
-once and an interruption is heard from the first moment on.
+once, and an interruption is heard as soon as a command begins.
 """
 
 import json
@@ -78,7 +78,7 @@ def run(
     pipeline: Annotated[str, typer.Argument(help="A pipeline's YAML file, or the name of one that is shipped: demo.")],
     recording: Annotated[
         str | None,
-        typer.Option(help="Play this recording: a file that MNE or pyxdf reads, or a name of `recordings list`."),
+        typer.Option(help="Play this one, all of it: a file that MNE or pyxdf reads, or a name of `recordings list`."),
     ] = None,
     out_folder: Annotated[
         Path | None,

@@ -74,7 +74,8 @@ def _read(path: Path, sha256: str) -> Recording:
     # MNE gives the second channel of one name another name, and says so in a warning only.
     for warning in caught:
         if "not unique" in str(warning.message):
-            raise RecordingError(f"{path}: {' '.join(str(warning.message).split())} (limit: one channel of each name)")
+            named = ", ".join(sorted(re.findall(r"'([^']*)'", str(warning.message))))
+            raise RecordingError(f"{path}: several channels are named {named} (limit: one of each name)")
     labels = [clean_label(label) for label in raw.ch_names]
     roles = [_role(kind, label) for kind, label in zip(raw.get_channel_types(), raw.ch_names, strict=True)]
     samples = np.ascontiguousarray(raw.get_data().T)

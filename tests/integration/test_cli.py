@@ -304,7 +304,7 @@ BAD = {
     "two channels of one name": (
         recording(labels=["F7", "F3", "F3", "C3"]),
         RUN,
-        ["rest.edf", "F3", "limit: one channel of each name"],
+        ["rest.edf", "F3", "limit: one of each name"],
     ),
     "too short to calibrate": (
         recording(seconds=24),
