@@ -7,6 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 N_BOOTSTRAP = 2000
+MIN_BLOCKS = 5
+"""Fewer blocks, drawn again and again, say little of what other data would give: no interval."""
 
 
 @dataclass(frozen=True)
@@ -64,7 +66,7 @@ def phase_statistics(
     Notes
     -----
     Blocks are drawn with replacement (Künsch 1989, doi 10.1214/aos/1176347265); the intervals are
-    the 2.5th and 97.5th percentiles of 2000 draws. With fewer than two blocks, or where the errors
+    the 2.5th and 97.5th percentiles of 2000 draws. With fewer than MIN_BLOCKS blocks, or where the errors
     cancel exactly and so have no mean direction, there is none.
     """
     errors = np.asarray(errors, dtype=float)
@@ -81,7 +83,7 @@ def phase_statistics(
     bias = math.degrees(np.angle(mean)) if mean != 0.0 else None
     bias_interval = spread_interval = None
     n_blocks = int(labels.max()) + 1
-    if n_blocks > 1 and bias is not None:
+    if n_blocks >= MIN_BLOCKS and bias is not None:
         sums = np.bincount(labels, phasors.real) + 1j * np.bincount(labels, phasors.imag)
         counts = np.bincount(labels)
         drawn = np.random.default_rng(seed).integers(n_blocks, size=(N_BOOTSTRAP, n_blocks))

@@ -79,6 +79,39 @@ def test_two_runs_from_one_design_are_equal_and_leave_it_as_it_was(designed):
     np.testing.assert_array_equal(designed.state, before)
 
 
+def step_through(designed, signals):
+    """Call the step from Python, one sample at a time, for several runs in turns."""
+    states = [designed.state.copy() for _ in signals]
+    z = np.full((len(signals), len(signals[0]), N_LEADS), np.nan + 0j)
+    sd = np.full(z.shape, np.nan)
+    for i in range(len(signals[0])):
+        for run, x in enumerate(signals):
+            designed.step(states[run], x[i], 0, N_LEADS, z[run, i], sd[run, i])
+    return z, sd
+
+
+def test_sample_by_sample_it_says_the_same_as_over_the_whole(designed):
+    x = draw_rest(4.0).inputs
+    x[300] = np.nan
+    (z,), (sd,) = step_through(designed, [x])
+    np.testing.assert_array_equal(z, predict(designed, x)[0])
+    np.testing.assert_array_equal(sd, predict(designed, x)[1])
+
+
+def test_two_runs_in_turns_do_not_hear_of_each_other(designed):
+    one, other = draw_rest(3.0).inputs, 100.0 * draw_rest(3.0).inputs[::-1].copy()
+    z, _ = step_through(designed, [one, other])
+    np.testing.assert_array_equal(z[0], predict(designed, one)[0])
+    np.testing.assert_array_equal(z[1], predict(designed, other)[0])
+
+
+def test_what_it_is_given_is_left_as_it_was(designed):
+    x = draw_rest(2.0).inputs
+    before = x.copy()
+    predict(designed, x)
+    np.testing.assert_array_equal(x, before)
+
+
 def test_leads_that_are_not_asked_for_are_left_alone(designed):
     x = draw_rest(4.0).inputs
     all_leads = predict(designed, x)[0]

@@ -61,6 +61,12 @@ def test_whatever_happens_it_ends_disarmed(stimulator):
     assert not stimulator.ready
 
 
+def test_an_interruption_disarms_it_too(stimulator):
+    with pytest.raises(KeyboardInterrupt), stimulator.armed():
+        raise KeyboardInterrupt
+    assert not stimulator.ready
+
+
 def test_it_can_be_armed_again(stimulator):
     for _ in range(2):
         with stimulator.armed():
@@ -77,6 +83,15 @@ def test_any_other_intensity_is_refused_in_one_line_with_the_limit(stimulator, p
     with pytest.raises(StimulatorError, match=r"^Under test: intensity = \S+ % .*60$") as caught:
         stimulator.set_intensity(percent)
     assert "\n" not in str(caught.value)
+
+
+def test_after_a_refused_intensity_it_can_be_armed_and_set(stimulator):
+    with pytest.raises(StimulatorError):
+        stimulator.set_intensity(60.1)
+    assert not stimulator.ready
+    with stimulator.armed():
+        assert stimulator.ready
+    stimulator.set_intensity(60.0)
 
 
 def test_while_it_is_armed_the_intensity_stays(stimulator):

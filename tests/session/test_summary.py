@@ -172,7 +172,7 @@ TEXTS = {
     "no errors": ({"circular_sd_deg": None, "n": 0}, "none"),
     "without an interval": (
         {"n": 1, "bias_deg": -1.26, "circular_sd_deg": 0.0, "ci95_deg": None},
-        "bias -1.3°, circular SD 0.0°, n = 1",
+        "bias -1.3°, circular SD 0.0° (too few for an interval), n = 1",
     ),
     "with an interval": (
         {"n": 30, "bias_deg": 2.0, "circular_sd_deg": 12.34, "ci95_deg": [10.0, 15.06]},

@@ -12,6 +12,16 @@ def test_the_spread_of_equal_phases_is_zero():
     assert circular_sd(1.0) == 0.0
 
 
+def test_a_resultant_that_rounding_made_too_long_has_no_spread():
+    assert circular_sd(np.nextafter(1.0, 2.0)) == 0.0
+
+
+@pytest.mark.parametrize("n", [3, 7, 100])
+def test_the_plv_of_equal_errors_is_never_above_one(n):
+    for error in np.linspace(-3.0, 3.0, 200):
+        assert phase_statistics(np.full(n, error)).plv <= 1.0
+
+
 def test_the_spread_of_a_known_resultant():
     # sqrt(-2 ln R) is 1 rad where R = exp(-1/2).
     assert circular_sd(math.exp(-0.5)) == pytest.approx(1.0)

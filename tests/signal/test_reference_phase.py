@@ -69,6 +69,22 @@ def test_around_missing_samples_nothing_is_known():
     assert known.tolist() == [True, False, False, False, True]
 
 
+def test_missing_samples_at_the_beginning_reach_as_far():
+    x = cosine()
+    x[225:228] = np.nan  # 0.9 s, where the end itself is unknown
+    known = np.isfinite(reference_phase(x, SFREQ, HZ).at(np.array([1.5, 1.8, 2.0])))
+    assert known.tolist() == [False, False, True]
+
+
+def test_the_families_phase_is_the_circular_mean_of_its_members():
+    x = np.random.default_rng(2).normal(size=5000)
+    times_s = np.arange(2.0, 18.0, 0.0137)
+    reference = reference_phase(x, SFREQ, HZ)
+    phasors = np.mean([np.exp(1j * reference.member_at(name, times_s)) for name in family_bands(HZ)], axis=0)
+    np.testing.assert_allclose(wrap(reference.at(times_s) - np.angle(phasors)), 0.0, atol=1e-9)
+    np.testing.assert_allclose(reference.agreement_at(times_s), np.abs(phasors), atol=1e-9)
+
+
 def test_where_every_sample_is_missing_nothing_is_known():
     assert np.isnan(reference_phase(np.full(5000, np.nan), SFREQ, HZ).at(np.array([10.0]))).all()
 

@@ -10,12 +10,12 @@ from closedloop.signal.surrogates import background_noise
 SFREQ = 250.0
 
 
-def coloured(exponent, seconds=600.0, *, peak_hz=None, ratio=0.0, seed=1):
+def coloured(exponent, seconds=600.0, *, peak_hz=None, ratio=0.0, width_hz=0.5, seed=1):
     """Return power-law noise; at ``peak_hz`` its density is ``1 + ratio`` times the law's."""
     grid = np.linspace(0.0, SFREQ / 2, 2001)
     psd = 100.0 * np.maximum(grid, 0.5) ** -exponent
     if peak_hz is not None:
-        psd *= 1.0 + ratio * np.exp(-0.5 * ((grid - peak_hz) / 0.5) ** 2)
+        psd *= 1.0 + ratio * np.exp(-0.5 * ((grid - peak_hz) / width_hz) ** 2)
     rng = np.random.default_rng(seed)
     return background_noise(grid, psd, n_samples=round(seconds * SFREQ), sfreq=SFREQ, rng=rng)
 
@@ -42,6 +42,12 @@ def test_the_peak_is_where_the_rhythm_stands_highest_above_the_background():
     assert fit.peak_hz == pytest.approx(12.5, abs=0.5)
 
 
+@pytest.mark.parametrize("peak_hz", [6.9, 14.1])
+def test_a_rhythm_beside_the_alpha_range_is_not_its_peak(peak_hz):
+    fit = fit_spectrum(coloured(1.0, peak_hz=peak_hz, ratio=30.0, width_hz=0.2), SFREQ)
+    assert 7.5 <= fit.peak_hz <= 13.5
+
+
 def test_on_noise_alone_the_snr_is_near_zero():
     assert 0.0 < fit_spectrum(coloured(1.0), SFREQ).snr_db < 1.5
 
@@ -52,6 +58,17 @@ def test_the_component_holds_the_rhythms_power():
     fit = fit_spectrum(x, SFREQ)
     assert fit.component_uv == pytest.approx(10.0 / np.sqrt(2.0), rel=0.02)
     assert fit.bandwidth_hz < 0.6
+
+
+def test_the_component_of_a_broad_rhythm_is_whole():
+    fit = fit_spectrum(coloured(1.0, 1200.0, peak_hz=10.0, ratio=10.0, width_hz=1.0), SFREQ)
+    # A Gaussian of SD 1 Hz and its height at 10 Hz: 100 / 10 times 10; 99.7 % of it lie within 3 Hz.
+    assert fit.component_uv == pytest.approx(np.sqrt(100.0 * np.sqrt(2 * np.pi)), rel=0.03)
+    assert fit.bandwidth_hz == pytest.approx(np.sqrt(2 * np.pi), rel=0.25)  # Welch's highest bin stands above the law
+
+
+def test_a_component_is_nowhere_negative():
+    assert fit_spectrum(coloured(1.0), SFREQ).component_psd.min() == 0.0
 
 
 def test_the_background_is_the_spectrum_itself_outside_the_fitted_range():

@@ -56,6 +56,31 @@ def test_its_end_does_not_meet_its_beginning():
     assert np.median(jumps) > 20.0 * np.median(steps)
 
 
+def test_a_density_at_0_hz_adds_no_offset():
+    rng = np.random.default_rng(1)
+    noise = spectral_noise(np.array([0.0, 1e-6]), np.array([1e9, 0.0]), n_samples=1000, sfreq=SFREQ, rng=rng)
+    assert not noise.any()
+
+
+def test_its_power_varies_from_draw_to_draw_as_gaussian_noise_does():
+    """Fixed amplitudes would leave 0.71 of the spread: var(P) / P² = ∫S² / (T (∫S)²) for Gaussian noise."""
+    seconds = 20.0
+    narrow = np.where(np.abs(GRID_HZ - 10.0) <= 1.0, 1.0, 0.0)
+    fine = np.interp(np.linspace(0.0, 125.0, 100_001), GRID_HZ, narrow)
+    expected = np.sqrt(np.sum(fine**2) / np.sum(fine) ** 2 / 0.00125 / seconds)
+    power = np.array([np.mean(draw(seconds, seed, narrow).real ** 2) for seed in range(500)])
+    assert power.std() / power.mean() == pytest.approx(expected, rel=0.12)
+
+
+def test_it_has_no_memory_of_any_phase():
+    """Where a rhythm of 1 Hz width was says nothing of where it is 5 s later: chance gives a PLV of 1 / sqrt(n)."""
+    narrow = np.where(np.abs(GRID_HZ - 10.0) <= 0.5, 1.0, 0.0)
+    phase = np.angle(draw(1200.0, psd=narrow))[::250]  # one a second
+    advance = phase[5:] - phase[:-5]
+    assert np.abs(np.exp(1j * advance).mean()) < 3.0 / np.sqrt(advance.size)
+    assert np.abs(np.exp(1j * phase).mean()) < 3.0 / np.sqrt(phase.size)
+
+
 def test_one_source_of_randomness_gives_one_noise():
     np.testing.assert_array_equal(draw(10.0, 3), draw(10.0, 3))
     assert np.abs(np.corrcoef(draw(60.0, 3).real, draw(60.0, 4).real)[0, 1]) < 0.1

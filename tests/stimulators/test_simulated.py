@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from closedloop.config.device import Artifact, Stimulator
+from closedloop.errors import StimulatorError
 from closedloop.stimulators.simulated import MUSCLE_DELAY_S, MUSCLE_HZ, SimulatedStimulator, pulse_waveform
 
 SFREQ = 10_000.0
@@ -17,6 +18,13 @@ NONE = {
     "recharge_after_s": 0.0,
     "recharge_uv": 0.0,
     "recharge_s": 0.01,
+}
+PROFILE = {
+    "kind": "stimulator",
+    "name": "Simulated",
+    "driver": "simulated",
+    "latency": {"latency_s": 0.0, "origin": "set"},
+    "limits": {"min_interval_s": 0.1, "max_pulses_per_session": 1, "max_percent_of_maximum": 100.0},
 }
 
 
@@ -60,16 +68,34 @@ def test_it_lasts_no_longer_than_that():
     assert waveform[-1] == pytest.approx(0.8, rel=0.01)  # a thousandth, where a decay counts as faded
 
 
+@pytest.mark.parametrize(
+    ("part", "length_s"),
+    [
+        ({"saturation_s": 0.5}, 0.5 + 0.03 * np.log(1000.0)),
+        ({"decay_s": 0.1}, 0.1 * np.log(1000.0)),
+        ({"muscle_s": 0.1}, MUSCLE_DELAY_S + 0.1 * np.log(1000.0)),
+        ({"recharge_after_s": 0.25}, 0.25 + 0.01 * np.log(1000.0)),
+    ],
+)
+def test_the_slowest_part_decides_how_long_it_lasts(part, length_s):
+    assert course(**part)[0].size == np.ceil(length_s * SFREQ)
+
+
+def test_the_parts_add_up():
+    parts = [{"decay_uv": 800.0}, {"muscle_uv": 300.0}, {"recharge_uv": 400.0}]
+    together = course(recharge_after_s=0.02, **{key: value for part in parts for key, value in part.items()})[0]
+    alone = [course(recharge_after_s=0.02, **part)[0] for part in parts]
+    np.testing.assert_allclose(together, np.sum(alone, axis=0), atol=1e-9)
+
+
+def test_recharging_fades_with_its_time_constant():
+    waveform, age_s = course(recharge_uv=400.0, recharge_after_s=0.25)
+    assert waveform[np.searchsorted(age_s, 0.26 - 1e-9)] == pytest.approx(400.0 / np.e, rel=0.02)
+
+
 @pytest.fixture
 def stimulator():
-    profile = {
-        "kind": "stimulator",
-        "name": "Simulated",
-        "driver": "simulated",
-        "latency": {"latency_s": 0.0, "origin": "set"},
-        "limits": {"min_interval_s": 0.1, "max_pulses_per_session": 1, "max_percent_of_maximum": 100.0},
-    }
-    return SimulatedStimulator(Stimulator.model_validate(profile))
+    return SimulatedStimulator(Stimulator.model_validate(PROFILE))
 
 
 def test_a_profile_without_an_artifact_leaves_none(stimulator):
@@ -80,3 +106,22 @@ def test_the_intensity_that_was_set_can_be_read(stimulator):
     assert stimulator.percent_of_maximum == 0.0
     stimulator.set_intensity(55.0)
     assert stimulator.percent_of_maximum == 55.0
+
+
+@pytest.mark.parametrize("refused", [-0.1, 100.1, np.nan])
+def test_a_refused_intensity_leaves_the_one_that_is_set(stimulator, refused):
+    stimulator.set_intensity(55.0)
+    with pytest.raises(StimulatorError):
+        stimulator.set_intensity(refused)
+    with stimulator.armed(), pytest.raises(StimulatorError):
+        stimulator.set_intensity(10.0)
+    assert stimulator.percent_of_maximum == 55.0
+
+
+def test_an_electrode_gets_the_artifact_as_it_is_described():
+    described = Artifact.model_validate({**NONE, "decay_uv": 800.0})
+    profile = {**PROFILE, "artifact": described.model_dump()}
+    stimulator = SimulatedStimulator(Stimulator.model_validate(profile))
+    found = stimulator.artifact(500.0, np.array([False, True]))
+    np.testing.assert_array_equal(found[:, 1], pulse_waveform(described, 500.0))
+    assert not found[:, 0].any()
