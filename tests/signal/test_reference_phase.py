@@ -76,7 +76,7 @@ def test_missing_samples_at_the_beginning_reach_as_far():
     assert known.tolist() == [False, False, True]
 
 
-def test_the_families_phase_is_the_circular_mean_of_its_members():
+def test_the_phase_of_the_family_is_the_circular_mean_of_its_members():
     x = np.random.default_rng(2).normal(size=5000)
     times_s = np.arange(2.0, 18.0, 0.0137)
     reference = reference_phase(x, SFREQ, HZ)
