@@ -136,7 +136,8 @@ def _fetch(entry: Entry) -> Path:
             known_hash=f"sha256:{entry.sha256}",
             fname=entry.file,
             path=cache_folder(),
-            downloader=pooch.HTTPDownloader(timeout=FETCH_TIMEOUT_S),
+            # Streamed, an answer that is refused (a 404) would keep its socket open for as long as its error lives.
+            downloader=pooch.HTTPDownloader(timeout=FETCH_TIMEOUT_S, stream=False),
         )
     except (OSError, ValueError) as error:
         reason = " ".join(str(error).split())

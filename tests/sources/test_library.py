@@ -4,9 +4,11 @@ import functools
 import gc
 import hashlib
 import http.server
+import sys
 import threading
-import warnings
 
+import edfio
+import numpy as np
 import pytest
 
 from closedloop.config.shipped import shipped_folder
@@ -34,15 +36,6 @@ def entry(url=None, content=CONTENT, **fields):
             **fields,
         }
     )
-
-
-@pytest.fixture(autouse=True)
-def _sockets_are_collected():
-    """Collect the socket that the HTTP client leaves to the garbage where nobody answers, before a later test does."""
-    yield
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ResourceWarning)
-        gc.collect()
 
 
 @pytest.fixture
@@ -119,6 +112,27 @@ def test_the_chosen_folder_comes_before_the_cache(cache, known, tmp_path, monkey
     assert locate("away") == cache / "away.edf"
 
 
+def test_what_came_along_comes_before_the_chosen_folder(cache, tmp_path, monkeypatch):
+    shipped = entries()[0]
+    (tmp_path / shipped.file).write_bytes(b"of the same name")
+    monkeypatch.setenv("CLOSEDLOOP_RECORDINGS", str(tmp_path))
+    assert find(shipped) == shipped_folder("recordings") / shipped.file
+
+
+@pytest.mark.parametrize("asked", ["eeg of somebody", "away.edf", "away"])
+def test_a_recording_is_known_by_its_name_its_file_and_the_files_stem(cache, known, asked):
+    known(entry(name="eeg of somebody"))
+    cache.mkdir()
+    (cache / "away.edf").write_bytes(CONTENT)
+    assert locate(asked) == cache / "away.edf"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere the system's conventions name the folder")
+def test_the_cache_is_where_the_user_keeps_caches(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    assert library.cache_folder() == tmp_path / "closedloop" / "recordings"
+
+
 def test_what_is_not_here_is_fetched_once(cache, known, server):
     folder, address, asked = server
     (folder / "away.edf").write_bytes(CONTENT)
@@ -155,6 +169,24 @@ def test_a_server_that_has_it_not_is_told_with_what_to_do(cache, known, server, 
     assert said.endswith("put away.edf into a folder and name that in CLOSEDLOOP_RECORDINGS")
 
 
+def test_a_server_that_has_it_not_leaves_no_socket_open(cache, known, server):
+    known(entry(f"{server[1]}/away.edf"))
+    with pytest.raises(RecordingError) as caught:
+        locate("away")
+    held = [caught]
+    held.append(held)
+    del caught, held
+    gc.collect()  # warnings are errors: an open socket among the garbage fails the test
+
+
+def test_an_answer_that_breaks_off_is_an_error_and_not_kept(cache, known, server, one_line_error):
+    folder, address, _ = server
+    (folder / "away.edf").write_bytes(CONTENT[:-1])
+    known(entry(f"{address}/away.edf"))
+    one_line_error(RecordingError, locate, "away")
+    assert not list(cache.glob("*"))
+
+
 def test_a_server_that_does_not_answer_is_told(cache, known, one_line_error):
     known(entry("http://127.0.0.1:9/away.edf"))  # discard: nobody listens there
     assert one_line_error(RecordingError, locate, "away").startswith("away cannot be fetched from")
@@ -178,6 +210,28 @@ def test_a_name_that_no_file_can_have_is_told(cache, one_line_error):
 def test_a_file_is_found_by_its_path(cache, tmp_path):
     (tmp_path / "mine.edf").write_bytes(b"")
     assert locate(str(tmp_path / "mine.edf")) == tmp_path / "mine.edf"
+
+
+def write_edf(path, seed):
+    samples = np.random.default_rng(seed).normal(0.0, 10.0, 1000)
+    signal = edfio.EdfSignal(samples, 250.0, label="EEG F3", physical_dimension="uV", physical_range=(-100.0, 100.0))
+    edfio.Edf([signal]).write(path)
+    return path
+
+
+def test_a_known_recording_is_cut_whatever_its_file_is_called(cache, known, tmp_path):
+    path = write_edf(tmp_path / "renamed.edf", 1)
+    known(entry(content=path.read_bytes(), usable_s=(0.0, 3.0), note="constant from 3 s on"))
+    recording = open_recording(str(path))
+    assert recording.duration_s == pytest.approx(3.0)
+    assert recording.notes[-1] == "kept 0 to 3 s: constant from 3 s on"
+
+
+def test_an_unknown_recording_is_whole_whatever_its_file_is_called(cache, known, tmp_path):
+    known(entry(content=write_edf(tmp_path / "known.edf", 1).read_bytes(), usable_s=(0.0, 3.0)))
+    recording = open_recording(str(write_edf(tmp_path / "away.edf", 2)))
+    assert recording.duration_s == pytest.approx(4.0)
+    assert not any("kept" in note for note in recording.notes)
 
 
 def test_of_a_known_recording_only_the_usable_part_is_kept(recordings_folder):
