@@ -77,9 +77,14 @@ def _read(path: Path, sha256: str) -> Recording:
             named = ", ".join(sorted(re.findall(r"'([^']*)'", str(warning.message))))
             raise RecordingError(f"{path}: several channels are named {named} (limit: one of each name)")
     labels = [clean_label(label) for label in raw.ch_names]
-    roles = [_role(kind, label) for kind, label in zip(raw.get_channel_types(), raw.ch_names, strict=True)]
+    kinds = raw.get_channel_types()
+    roles = [_role(kind, label) for kind, label in zip(kinds, raw.ch_names, strict=True)]
     samples = np.ascontiguousarray(raw.get_data().T)
-    in_volts = [channel["unit"] == FIFF.FIFF_UNIT_V for channel in raw.info["chs"]]
+    # FIF says V of a trigger channel too, but its values are codes.
+    in_volts = [
+        channel["unit"] == FIFF.FIFF_UNIT_V and kind != "stim"
+        for channel, kind in zip(raw.info["chs"], kinds, strict=True)
+    ]
     samples[:, in_volts] *= 1e6
     sfreq = float(raw.info["sfreq"])
     return Recording(
@@ -138,9 +143,11 @@ def _check_brainvision(path: Path) -> None:
     except OSError as error:
         raise RecordingError(f"{path} cannot be read: {error.strerror}") from None
     entries = dict(re.findall(r"^(\w+)=(.*?)\s*$", header, re.MULTILINE))
-    name = entries.get("DataFile", "").replace("$b", path.stem)
+    name = entries.get("DataFile", "")
     if not name:
         raise RecordingError(f"{path} is no BrainVision header: it names no data file")
+    if "$b" in name:  # the format's sign for the header's own name, which MNE takes literally
+        raise RecordingError(f"{path}: DataFile={name} cannot be read: write {path.stem} in place of $b")
     data = path.parent / name
     if not data.is_file():
         raise RecordingError(f"{path}: its data file {name} is not beside it")

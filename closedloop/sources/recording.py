@@ -24,7 +24,7 @@ class Recording:
     sfreq
         Nominal sampling rate in Hz.
     samples
-        Array of shape (n_samples, n_channels) in µV.
+        Array of shape (n_samples, n_channels) in µV; what is no potential, such as a trigger, in its own unit.
     times_s
         Array of shape (n_samples,): when each sample was at the electrodes, in s from the first.
     name

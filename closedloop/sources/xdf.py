@@ -88,15 +88,16 @@ def _recording(path: Path, sha256: str, stream: dict[str, Any]) -> Recording:
         raise RecordingError(f"{path}: nominal_srate = {sfreq:g}: an EEG stream must have a regular rate")
     samples = np.array(stream["time_series"], dtype=float)
     channels = _channels(info, samples.shape[1])
+    roles = tuple(ROLES.get(_text(channel, "type").lower(), "misc") for channel in channels)
     for place, channel in enumerate(channels):
         unit = _text(channel, "unit").lower()
-        if unit not in TO_UV:
+        if unit not in TO_UV and roles[place] in {"eeg", "emg"}:
             raise RecordingError(f"{path}: the unit {unit} of channel {_text(channel, 'label')} is not one of volts")
-        samples[:, place] *= TO_UV[unit]
+        samples[:, place] *= TO_UV.get(unit, 1.0)  # what is no potential stays in its own unit
     times_s = np.asarray(stream["time_stamps"], dtype=float)
     return Recording(
         names=tuple(_text(channel, "label") or f"channel {n + 1}" for n, channel in enumerate(channels)),
-        roles=tuple(ROLES.get(_text(channel, "type").lower(), "misc") for channel in channels),
+        roles=roles,
         sfreq=sfreq,
         samples=samples,
         times_s=times_s - times_s[0],

@@ -90,16 +90,95 @@ def test_a_format_gives_back_what_was_written(tmp_path, samples_uv, name):
     np.testing.assert_allclose(recording.times_s, np.arange(1000) / SFREQ)
 
 
-def test_xdf_gives_back_what_was_written(write_xdf, samples_uv):
+def test_kinds_of_channels_become_roles_and_only_volts_are_scaled(tmp_path, samples_uv):
+    info = mne.create_info(["F3", "FDI", "STI"], SFREQ, ["eeg", "emg", "stim"], verbose="error")
+    data = samples_uv.T * [[1e-6], [1e-6], [1.0]]  # a trigger's values are codes, not volts
+    mne.io.RawArray(data, info, verbose="error").save(tmp_path / "a_raw.fif", fmt="double", verbose="error")
+    recording = read_recording(tmp_path / "a_raw.fif")
+    assert recording.roles == ("eeg", "emg", "trigger")
+    np.testing.assert_allclose(recording.samples, samples_uv, atol=1e-9)
+
+
+def test_the_ending_may_be_of_capital_letters(tmp_path, samples_uv, write_xdf):
+    write_edf(tmp_path / "A.EDF", samples_uv)
+    np.testing.assert_allclose(read_recording(tmp_path / "A.EDF").samples, samples_uv, atol=0.06)
+    path = write_xdf(samples_uv, np.arange(1000) / SFREQ)
+    np.testing.assert_array_equal(read_recording(path.rename(tmp_path / "A.XDF")).samples, samples_uv)
+
+
+def test_what_the_reader_warns_of_is_noted(tmp_path, samples_uv):
+    write_fif(tmp_path / "a_raw.fif", samples_uv)
+    (tmp_path / "a_raw.fif").rename(tmp_path / "strange.fif")
+    (note,) = read_recording(tmp_path / "strange.fif").notes
+    assert "does not conform to MNE naming conventions" in note
+    assert "\n" not in note
+
+
+def test_a_recording_that_was_never_ended_is_read(tmp_path, samples_uv):
+    write_edf(tmp_path / "a.edf", samples_uv)
+    content = (tmp_path / "a.edf").read_bytes()
+    (tmp_path / "a.edf").write_bytes(content[:236] + b"-1      " + content[244:])  # EDF: -1 while it is recorded
+    np.testing.assert_allclose(read_recording(tmp_path / "a.edf").samples, samples_uv, atol=0.06)
+
+
+def test_a_header_that_names_its_data_by_a_sign_is_told_what_to_write(tmp_path, samples_uv, one_line_error):
+    write_brainvision(tmp_path / "a.vhdr", samples_uv)
+    header = (tmp_path / "a.vhdr").read_text(encoding="utf-8")
+    assert "DataFile=a.eeg" in header
+    (tmp_path / "a.vhdr").write_text(header.replace("DataFile=a.eeg", "DataFile=$b.eeg"), encoding="utf-8")
+    said = one_line_error(RecordingError, read_recording, tmp_path / "a.vhdr")
+    assert said == f"{tmp_path / 'a.vhdr'}: DataFile=$b.eeg cannot be read: write a in place of $b"
+
+
+def test_xdf_gives_back_what_was_written(write_xdf, samples_uv, tmp_path):
     recording = read_recording(write_xdf(samples_uv, 1234.5 + np.arange(1000) / SFREQ))
     assert recording.names == NAMES
     assert recording.roles == ("eeg", "emg", "misc")
     assert recording.sfreq == SFREQ
+    assert recording.name == "recording.xdf"
+    assert recording.sha256 == file_sha256(tmp_path / "recording.xdf")
     np.testing.assert_array_equal(recording.samples, samples_uv)
     np.testing.assert_allclose(recording.times_s, np.arange(1000) / SFREQ, atol=1e-9)
 
 
-@pytest.mark.parametrize(("unit", "scale"), [("uV", 1.0), ("mV", 1e-3)])
+def test_of_several_streams_the_first_with_eeg_in_it_is_read(write_xdf_streams, samples_uv):
+    times_s = 7.0 + np.arange(1000) / SFREQ
+    markers = {"names": ("code",), "kinds": ("",), "stream": "Markers", "sfreq": 0.0}
+    path = write_xdf_streams(
+        (np.ones((2, 1)), [7.1, 7.2], markers),
+        (np.zeros((0, 3)), [], {}),
+        (samples_uv, times_s, {}),
+        (2.0 * samples_uv, times_s, {}),
+    )
+    np.testing.assert_array_equal(read_recording(path).samples, samples_uv)
+
+
+@pytest.mark.parametrize("described", [0, 2])
+def test_channels_of_xdf_that_are_not_all_described_are_counted(write_xdf, samples_uv, described):
+    recording = read_recording(write_xdf(samples_uv, np.arange(1000) / SFREQ, described=described))
+    assert recording.names == ("channel 1", "channel 2", "channel 3")
+    assert recording.roles == ("eeg", "eeg", "eeg")
+    np.testing.assert_array_equal(recording.samples, samples_uv)
+
+
+def test_kinds_of_channels_of_xdf_become_roles(write_xdf, samples_uv):
+    path = write_xdf(samples_uv, np.arange(1000) / SFREQ, kinds=("stim", "Trigger", "EOG"))
+    assert read_recording(path).roles == ("trigger", "trigger", "misc")
+
+
+def test_two_channels_of_one_name_in_xdf_are_refused(write_xdf, samples_uv, one_line_error):
+    path = write_xdf(samples_uv, np.arange(1000) / SFREQ, names=("F3", "F3", "O1"))
+    assert one_line_error(RecordingError, read_recording, path) == ("recording.xdf: 2 channels are named F3 (limit: 1)")
+
+
+def test_an_xdf_of_no_regular_rate_is_refused(write_xdf, samples_uv, one_line_error):
+    path = write_xdf(samples_uv, np.arange(1000) / SFREQ, sfreq=0.0)
+    assert one_line_error(RecordingError, read_recording, path) == (
+        f"{path}: nominal_srate = 0: an EEG stream must have a regular rate"
+    )
+
+
+@pytest.mark.parametrize(("unit", "scale"), [("uV", 1.0), ("mV", 1e-3), ("V", 1e-6)])
 def test_units_are_turned_into_microvolts(tmp_path, samples_uv, unit, scale):
     write_edf(tmp_path / "a.edf", samples_uv, unit=unit, scale=scale)
     np.testing.assert_allclose(read_recording(tmp_path / "a.edf").samples, samples_uv, atol=0.06)
@@ -189,6 +268,12 @@ def test_a_header_without_its_data_is_told(tmp_path, samples_uv, one_line_error)
     assert said == f"{tmp_path / 'a.vhdr'}: its data file a.eeg is not beside it"
 
 
+def test_a_header_that_names_no_data_is_told(tmp_path, one_line_error):
+    (tmp_path / "a.vhdr").write_text("no EEG at all")
+    said = one_line_error(RecordingError, read_recording, tmp_path / "a.vhdr")
+    assert said == f"{tmp_path / 'a.vhdr'} is no BrainVision header: it names no data file"
+
+
 def test_an_empty_file_is_told(tmp_path, one_line_error):
     (tmp_path / "a.edf").touch()
     assert one_line_error(RecordingError, read_recording, tmp_path / "a.edf").endswith("is empty: 0 bytes")
@@ -226,8 +311,14 @@ def test_an_xdf_without_eeg_is_told_with_what_it_holds(write_xdf, samples_uv, on
     assert one_line_error(RecordingError, read_recording, path).endswith("(streams: Markers)")
 
 
-def test_an_xdf_in_a_unit_that_is_none_of_volts_is_refused(write_xdf, samples_uv, one_line_error):
-    path = write_xdf(samples_uv, np.arange(1000) / SFREQ, unit="tesla")
+def test_what_is_no_potential_stays_in_its_own_unit(write_xdf, samples_uv):
+    path = write_xdf(samples_uv, np.arange(1000) / SFREQ, kinds=("EEG", "ACC", "trigger"), unit=("mV", "g", "integer"))
+    np.testing.assert_allclose(read_recording(path).samples, samples_uv * [1e3, 1.0, 1.0], atol=1e-9)
+
+
+@pytest.mark.parametrize("kind", ["EEG", "EMG"])
+def test_an_xdf_in_a_unit_that_is_none_of_volts_is_refused(write_xdf, samples_uv, one_line_error, kind):
+    path = write_xdf(samples_uv, np.arange(1000) / SFREQ, kinds=(kind, "misc", "misc"), unit="tesla")
     assert one_line_error(RecordingError, read_recording, path).endswith(
         "the unit tesla of channel Fp1 is not one of volts"
     )
