@@ -52,6 +52,11 @@ def test_a_stretch_ends_before_its_end_and_keeps_its_times():
     assert part.duration_s == pytest.approx(1.0)
 
 
+def test_rounding_of_a_time_loses_no_sample():
+    # 0.1 + 0.2 is a little more than 0.3, the time of sample 75.
+    assert draw().between(0.1 + 0.2, 1.0).samples[0, 0] == 75.0
+
+
 def test_two_stretches_share_no_sample_and_lose_none():
     whole = draw()
     parts = [whole.between(0.0, 1.3333), whole.between(1.3333, 4.0)]
