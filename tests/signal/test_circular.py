@@ -69,8 +69,8 @@ def test_of_no_errors_nothing_is_said():
 
 def test_errors_that_cancel_have_no_bias_and_no_interval():
     # exp(i pi) and exp(-i pi) are conjugates to the last bit, so the resultant is exactly zero.
-    found = phase_statistics(np.array([0.0, 0.0, math.pi, -math.pi]))
-    assert (found.n, found.plv, found.circular_sd_deg) == (4, 0.0, math.inf)
+    found = phase_statistics(np.tile([0.0, 0.0, math.pi, -math.pi], 10), np.arange(40) // 4)
+    assert (found.n, found.plv, found.circular_sd_deg) == (40, 0.0, math.inf)
     assert (found.bias_deg, found.bias_ci95_deg, found.ci95_deg) == (None, None, None)
 
 
@@ -78,6 +78,15 @@ def test_one_block_has_no_interval():
     found = phase_statistics(np.array([0.1, 0.2, 0.3]), np.zeros(3, np.int64))
     assert found.bias_ci95_deg is None
     assert found.ci95_deg is None
+
+
+@pytest.mark.parametrize(("n_blocks", "has_one"), [(4, False), (5, True)])
+def test_fewer_than_five_blocks_have_no_interval(n_blocks, has_one):
+    errors = np.random.default_rng(8).normal(0.0, 0.4, 6 * n_blocks)
+    found = phase_statistics(errors, np.arange(errors.size) // 6)
+    assert (found.bias_ci95_deg is not None) == has_one
+    assert (found.ci95_deg is not None) == has_one
+    assert found.bias_deg is not None
 
 
 def test_an_error_left_out_does_not_shift_the_blocks_of_the_others():
