@@ -110,6 +110,7 @@ def main() -> None:
         * sum(row["surrogate minutes open"] for row in rows)
         / sum(row["surrogate minutes"] for row in rows),
     }
+    totals["time open on surrogates (%)"] = float(np.mean([row["surrogate time open (%)"] for row in rows]))
     show(f"The rhythm gate ({machine()})", rows)
     show("Over all recordings", [totals])
     write(options.json, rows=rows, summary=totals)

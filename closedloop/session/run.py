@@ -87,9 +87,8 @@ def run_session(
     except KeyboardInterrupt:
         pass
     except Exception as error:
-        if isinstance(error, ClosedloopError) and folder.remove_if_unused():
-            raise
-        folder.fail(error)
+        if not (isinstance(error, ClosedloopError) and folder.remove_if_unused()):
+            folder.fail(error)
         raise
     if not interruption.requested:
         outcome.status = COMPLETE
