@@ -34,7 +34,8 @@ from cohort import (
 from numpy.typing import NDArray
 
 from closedloop.calibration.design import Design, design
-from closedloop.config.pipeline import Echt, Pipeline, Single, Wiener
+from closedloop.config.estimators import Echt, Wiener
+from closedloop.config.pipeline import Pipeline, Single
 from closedloop.estimators.interface import LEAD_STEP_S, predict
 from closedloop.session.evaluation import on_grid
 from closedloop.session.surrogates import surrogate_recording

@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 
 from closedloop.calibration.montage import Montage, find_montage
 from closedloop.calibration.rhythm_limit import rhythm_limit_db
-from closedloop.config.pipeline import NamedSignal, Pipeline, Plugin
+from closedloop.config.estimators import Plugin
+from closedloop.config.pipeline import NamedSignal, Pipeline
 from closedloop.errors import CalibrationError
 from closedloop.estimators.interface import Designed, Rest, find_estimator
 from closedloop.signal.conditioning import condition_all, design_conditioning

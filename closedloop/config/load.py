@@ -12,9 +12,10 @@ from ruamel.yaml import YAML
 from closedloop.config.complaint import complaint
 from closedloop.config.device import Amplifier, Device, Stimulator
 from closedloop.config.document import Document, read_document
+from closedloop.config.estimators import Plugin
 from closedloop.config.fault import Fault
 from closedloop.config.model import Model
-from closedloop.config.pipeline import Pipeline, Playback, Plugin, SinglePulse, check_train_interval
+from closedloop.config.pipeline import Pipeline, Playback, SinglePulse, check_train_interval
 from closedloop.config.shipped import shipped_folder
 from closedloop.errors import ConfigError
 

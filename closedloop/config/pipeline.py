@@ -1,9 +1,10 @@
 """A pipeline: one experiment, as a YAML file describes it."""
 
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
+from closedloop.config.estimators import Estimator
 from closedloop.config.fault import Fault
 from closedloop.config.model import Model
 
@@ -161,35 +162,6 @@ class Weights(Model):
 Spatial = Annotated[Hjorth | Average | Bipolar | Single | Weights, Field(discriminator="type")]
 
 
-class Wiener(Model):
-    """The linear predictor of least squared error, learnt on rest."""
-
-    type: Literal["wiener"]
-    window_s: Annotated[float, Field(ge=0.1, le=2.0)] = 0.5
-    """How much of the past it uses, in s."""
-
-
-class Echt(Model):
-    """The endpoint-corrected Hilbert transform."""
-
-    type: Literal["echt"]
-    window_s: Annotated[float, Field(ge=0.1, le=2.0)] = 1.0
-    """Length of the window, in s."""
-    order: Annotated[int, Field(ge=1, le=8)] = 2
-    """Of the Butterworth band-pass."""
-
-
-class Plugin(Model):
-    """An estimator of an installed package."""
-
-    type: Literal["plugin"]
-    name: Annotated[str, Field(min_length=1)]
-    """The name under which the package announces it."""
-    options: dict[str, Any] = Field(default={})
-    """What the package's own documentation lists."""
-
-
-Estimator = Annotated[Wiener | Echt | Plugin, Field(discriminator="type")]
 Band = Annotated[tuple[Positive, Positive], Field(strict=False)]
 
 

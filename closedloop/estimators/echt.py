@@ -11,27 +11,15 @@ frequency. It states no error; the error's model is fitted to its own prediction
 phase is not calibrated (that is c-ecHT, Osmers & Kolossa 2026, arXiv 2601.13962).
 """
 
-from typing import Protocol
-
 import numpy as np
 from numpy.typing import NDArray
 from scipy import signal
 
+from closedloop.config.estimators import Echt
 from closedloop.errors import CalibrationError
-from closedloop.estimators.complex_fir import complex_fir, error_model, fir_state, windows
-from closedloop.estimators.interface import LEADS_S, Designed, Rest
-
-
-class EchtSettings(Protocol):
-    """What YAML sets."""
-
-    @property
-    def window_s(self) -> float:
-        """Length of the window in s."""
-
-    @property
-    def order(self) -> int:
-        """Order of the Butterworth band-pass."""
+from closedloop.estimators.complex_fir import UNCERTAINTY, complex_fir, fir_state
+from closedloop.estimators.interface import LEADS_S, N_LEADS, Designed, Rest
+from closedloop.estimators.uncertainty import learn_uncertainty
 
 
 def echt_weights(n_taps: int, sfreq: float, band_hz: tuple[float, float], *, order: int) -> NDArray[np.complex128]:
@@ -62,7 +50,7 @@ def echt_weights(n_taps: int, sfreq: float, band_hz: tuple[float, float], *, ord
     return impulse[age]
 
 
-def design_echt(rest: Rest, settings: EchtSettings) -> Designed:
+def design_echt(rest: Rest, settings: Echt) -> Designed:
     """Compute the weights from band, window and order; rest serves the error's model alone.
 
     Raises
@@ -78,14 +66,11 @@ def design_echt(rest: Rest, settings: EchtSettings) -> Designed:
         )
     base = echt_weights(n_taps, rest.sfreq, rest.band_hz, order=settings.order)
     weights = np.exp(2j * np.pi * rest.peak_hz * LEADS_S)[:, None] * base
-    view, first = windows(rest.inputs[:, 0], n_taps, 1)
-    rows = np.arange(0, len(view), max(1, int(rest.sfreq // 125)))
-    truth = rest.targets()[first + rows]
-    known = np.isfinite(truth).all(axis=1) & np.isfinite(view[rows]).all(axis=1)
-    noise, growth = error_model(view[rows][known] @ weights.T, truth[known])
+    state = fir_state([weights], strides=[1], noise=np.ones(N_LEADS), growth=np.zeros(N_LEADS))
+    learn_uncertainty(complex_fir, state, UNCERTAINTY, rest)
     return Designed(
         step=complex_fir,
-        state=fir_state(weights, stride=1, noise=noise, growth=growth),
+        state=state,
         window_s=n_taps / rest.sfreq,
         facts={"taps": n_taps, "order": settings.order},
     )

@@ -4,7 +4,8 @@
 ``first`` to ``stop - 1``, the predicted analytic signal into ``z`` and the standard deviation of
 its phase error, in radians, into ``sd``. It is called once per nominal sample: ``x`` holds one
 value per input in µV, NaN where a sample is missing or held; before its window is filled with
-clean samples the step writes NaN. It allocates nothing and calls nothing that waits.
+clean samples the step writes NaN. Where ``first`` equals ``stop`` no prediction is wanted, and the step
+only takes the sample in. It allocates nothing and calls nothing that waits.
 
 The compiled loop takes steps as first-class functions, so that one loop serves every estimator,
 also a third party's that is announced by an entry point of the group ``closedloop.estimators``.
@@ -146,6 +147,7 @@ def find_estimator(name: str) -> Estimator:
         types.float64[:, ::1],
         types.intp,
         types.intp,
+        types.intp,
         types.complex128[:, ::1],
         types.float64[:, ::1],
     )
@@ -156,33 +158,50 @@ def _run(
     inputs: NDArray[np.float64],
     first: int,
     stop: int,
+    every: int,
     z: NDArray[np.complex128],
     sd: NDArray[np.float64],
 ) -> None:
     for i in range(inputs.shape[0]):
-        step(state, inputs[i], first, stop, z[i], sd[i])
+        wanted = (i + 1) % every == 0
+        step(state, inputs[i], first, stop if wanted else first, z[i], sd[i])
 
 
-def predict(
-    designed: Designed, inputs: NDArray[np.float64], *, first: int = 0, stop: int = N_LEADS
+def run(
+    step: StepFunction,
+    state: NDArray[np.float64],
+    inputs: NDArray[np.float64],
+    *,
+    first: int = 0,
+    stop: int = N_LEADS,
+    every: int = 1,
 ) -> tuple[NDArray[np.complex128], NDArray[np.float64]]:
-    """Run an estimator over a whole signal, from a fresh state.
+    """Run a step over a stretch of signal and leave the state as the next stretch needs it.
 
     Parameters
     ----------
-    designed
-        The estimator; its state is copied, not changed.
+    step, state
+        The step, and the state that it updates.
     inputs
         Array of shape (n_samples, n_inputs) in µV.
     first, stop
         The range of grid leads that is asked for.
+    every
+        Ask after every so manieth sample; after the others the step only takes the sample in.
 
     Returns
     -------
         The predicted analytic signal and the SD of its phase error in radians, both of shape
-        (n_samples, N_LEADS), NaN outside the range of leads and before warm-up.
+        (n_samples, N_LEADS), NaN where not asked for and before warm-up.
     """
     z = np.full((inputs.shape[0], N_LEADS), np.nan + 0j, np.complex128)
     sd = np.full((inputs.shape[0], N_LEADS), np.nan)
-    _run(designed.step, designed.state.copy(), np.ascontiguousarray(inputs), first, stop, z, sd)
+    _run(step, state, np.ascontiguousarray(inputs), first, stop, every, z, sd)
     return z, sd
+
+
+def predict(
+    designed: Designed, inputs: NDArray[np.float64], *, first: int = 0, stop: int = N_LEADS, every: int = 1
+) -> tuple[NDArray[np.complex128], NDArray[np.float64]]:
+    """Run an estimator over a whole signal, from a fresh state: the parameters are those of `run`."""
+    return run(designed.step, designed.state.copy(), inputs, first=first, stop=stop, every=every)

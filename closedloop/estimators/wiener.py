@@ -7,14 +7,15 @@ cross-validation, and the error's model is fitted to the held-out predictions, s
 its error is what new data will show.
 """
 
-from typing import Protocol
-
 import numpy as np
 from numpy.typing import NDArray
 
+from closedloop.config.estimators import Wiener
 from closedloop.errors import CalibrationError
-from closedloop.estimators.complex_fir import complex_fir, error_model, fir_state, windows
+from closedloop.estimators.complex_fir import complex_fir, fir_state
 from closedloop.estimators.interface import LEADS_S, Designed, Rest
+from closedloop.estimators.uncertainty import error_model
+from closedloop.estimators.window import stride_to, windows
 
 INNER_RATE_HZ = 125.0
 N_BLOCKS = 5
@@ -22,15 +23,7 @@ RIDGES = 10.0 ** np.arange(-9.0, 0.5, 0.5)
 """Candidates, relative to the mean power of a window's values."""
 
 
-class WienerSettings(Protocol):
-    """What YAML sets."""
-
-    @property
-    def window_s(self) -> float:
-        """How much of the past is used, in s."""
-
-
-def design_wiener(rest: Rest, settings: WienerSettings) -> Designed:
+def design_wiener(rest: Rest, settings: Wiener) -> Designed:
     """Learn the filter for every lead of the grid.
 
     Raises
@@ -38,7 +31,7 @@ def design_wiener(rest: Rest, settings: WienerSettings) -> Designed:
     CalibrationError
         Where the stretch of rest is too short for the window.
     """
-    stride = max(1, int(rest.sfreq // INNER_RATE_HZ))
+    stride = stride_to(INNER_RATE_HZ, rest.sfreq)
     n_taps = max(2, round(settings.window_s * rest.sfreq / stride))
     blocks = _blocks(rest, n_taps, stride)
     gram = np.sum([b.T @ b for b, _ in blocks], axis=0)
@@ -53,7 +46,7 @@ def design_wiener(rest: Rest, settings: WienerSettings) -> Designed:
     weights = _Ridge(gram, moments).weights(ridge * scale).T
     return Designed(
         step=complex_fir,
-        state=fir_state(weights, stride=stride, noise=noise, growth=growth),
+        state=fir_state([weights], strides=[stride], noise=noise, growth=growth),
         window_s=n_taps * stride / rest.sfreq,
         facts={
             "taps": n_taps,

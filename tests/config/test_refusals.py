@@ -113,7 +113,7 @@ VALUES = {
     "a tag that there is not": (
         "{type: wiener, window_s: 0.5}",
         "{type: «magic}",
-        "signals.alpha.estimator.type = \"magic\": must be one of 'wiener', 'echt', 'plugin'",
+        "signals.alpha.estimator.type = \"magic\": must be one of 'wiener', 'echt', 'c-echt', 'phastimate', 'etp', 'sspe', 'hilbert_fir', 'resonator', 'naive', 'plugin'",
     ),
     "a plugin that is not installed": (
         "estimator: {type: wiener, window_s: 0.5}",

@@ -5,7 +5,17 @@ from importlib.metadata import entry_points
 import numpy as np
 import pytest
 
-from closedloop.config.pipeline import Echt, Wiener
+from closedloop.config.estimators import (
+    CalibratedEcht,
+    Echt,
+    Etp,
+    HilbertFir,
+    Naive,
+    Phastimate,
+    Resonator,
+    Sspe,
+    Wiener,
+)
 from closedloop.errors import ConfigError
 from closedloop.estimators.interface import LEADS_S, N_LEADS, Rest, find_estimator, predict
 from closedloop.signal.circular import wrap
@@ -16,7 +26,17 @@ HZ = 10.0
 BAND_HZ = (8.0, 12.0)
 WITHIN_DEG = {"wiener": 0.5, "echt": 10.0}
 """``echt`` is off by the phase of its uncalibrated end-point filter, 8 degrees here (see its module)."""
-SETTINGS = {"wiener": Wiener(type="wiener"), "echt": Echt(type="echt")}
+SETTINGS = {
+    "wiener": Wiener(type="wiener"),
+    "echt": Echt(type="echt"),
+    "c-echt": CalibratedEcht(type="c-echt"),
+    "phastimate": Phastimate(type="phastimate"),
+    "etp": Etp(type="etp"),
+    "sspe": Sspe(type="sspe"),
+    "hilbert_fir": HilbertFir(type="hilbert_fir"),
+    "resonator": Resonator(type="resonator"),
+    "naive": Naive(type="naive"),
+}
 ESTIMATORS = sorted(point.name for point in entry_points(group="closedloop.estimators"))
 
 

@@ -8,8 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import special
 
-from closedloop.estimators.complex_fir import complex_fir, error_model, fir_state, rician_phase_sd, windows
+from closedloop.estimators.complex_fir import complex_fir, fir_state
 from closedloop.estimators.interface import N_LEADS, Designed, predict
+from closedloop.estimators.uncertainty import error_model, rician_phase_sd
+from closedloop.estimators.window import windows
 
 
 def integrated_phase_sd(u):
@@ -36,7 +38,7 @@ def slow_predictions(x, weights, stride):
 
 
 def designed(weights, stride, noise=1.0, growth=0.0):
-    state = fir_state(weights, stride=stride, noise=np.full(N_LEADS, noise), growth=np.full(N_LEADS, growth))
+    state = fir_state([weights], strides=[stride], noise=np.full(N_LEADS, noise), growth=np.full(N_LEADS, growth))
     return Designed(complex_fir, state, weights.shape[1] * stride / 100.0, {})
 
 

@@ -1,0 +1,123 @@
+"""How sure a prediction is: the error's variance, learnt on rest, and the SD of the phase that follows.
+
+The phase error of a prediction z of a signal that it misses by a complex Gaussian error of
+variance s2 has the resultant length ``R(u) = sqrt(pi)/2 u exp(-u2/2) (I0(u2/2) + I1(u2/2))`` with
+``u = |z| / s`` (Rician phase). Errors of real EEG grow with its amplitude, so ``s2 = a + b |z|2``,
+with a and b for each lead.
+
+Slots::
+
+    a (N_LEADS, µV²), b (N_LEADS), the table of SDs over u (N_TABLE, rad)
+"""
+
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import special
+
+from closedloop.estimators.interface import N_LEADS, Rest, StepFunction, run
+from closedloop.jit import inner
+
+N_TABLE = 129
+TABLE_STEP = 1.0 / 16.0
+"""Spacing of ``u`` in the table of SDs, which ends at u = 8 (5 degrees); beyond, SD = 1 / (sqrt(2) u)."""
+N_SLOTS = 2 * N_LEADS + N_TABLE
+N_GROUPS = 20
+FITTED_RATE_HZ = 25.0
+"""The model is fitted to so many predictions a second of rest: neighbours tell little that is new."""
+
+
+def rician_phase_sd(u: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the circular SD, in radians, of the phase of ``u`` plus a complex Gaussian of variance 1."""
+    half = np.asarray(u, dtype=float) ** 2 / 2
+    resultant = math.sqrt(math.pi) / 2 * u * (special.ive(0, half) + special.ive(1, half))
+    with np.errstate(divide="ignore"):
+        return np.sqrt(-2.0 * np.log(resultant))
+
+
+def uncertainty_slots(noise: NDArray[np.float64], growth: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Lay out the model.
+
+    Parameters
+    ----------
+    noise, growth
+        Arrays of shape (N_LEADS,): a in µV² and b of the error's variance a + b |z|².
+    """
+    u = np.maximum(TABLE_STEP * np.arange(N_TABLE), TABLE_STEP / 2)
+    return np.concatenate([noise, growth, rician_phase_sd(u)])
+
+
+@inner
+def phase_sd(slots: NDArray[np.float64], lead: int, power: float) -> float:
+    """Return the modelled SD of the phase error, in radians, at a squared amplitude in µV²; NaN without either."""
+    variance = slots[lead] + slots[N_LEADS + lead] * power
+    if not (variance > 0.0 and power > 0.0):
+        return np.nan
+    u = math.sqrt(power / variance)
+    place = u / TABLE_STEP
+    k = int(min(place, 1e6))
+    if k >= N_TABLE - 1:
+        return 1.0 / (math.sqrt(2.0) * u)
+    table = 2 * N_LEADS + k
+    return slots[table] + (place - k) * (slots[table + 1] - slots[table])
+
+
+def error_model(
+    predicted: NDArray[np.complex128], truth: NDArray[np.complex128]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Fit the error's variance a + b |z|² for each lead.
+
+    Parameters
+    ----------
+    predicted, truth
+        Complex arrays of shape (n_samples, n_leads); the predictions should come from folds that
+        the method was not fitted to.
+
+    Returns
+    -------
+        a in µV² and b, each of shape (n_leads,), never negative: b is dropped where it would be.
+
+    Notes
+    -----
+    Means over N_GROUPS equal groups of rising amplitude are fitted, weighted by the inverse square of
+    their value, so that small and large amplitudes are matched to the same relative accuracy.
+    """
+    n_leads = predicted.shape[1]
+    noise, growth = np.zeros(n_leads), np.zeros(n_leads)
+    for lead in range(n_leads):
+        power = np.abs(predicted[:, lead]) ** 2
+        missed = np.abs(truth[:, lead] - predicted[:, lead]) ** 2
+        groups = np.array_split(np.argsort(power), N_GROUPS)
+        mean_power = np.array([power[g].mean() for g in groups])
+        mean_missed = np.array([missed[g].mean() for g in groups])
+        design = np.column_stack([1.0 / mean_missed, mean_power / mean_missed])
+        a, b = np.linalg.lstsq(design, np.ones(N_GROUPS), rcond=None)[0]
+        if b < 0.0 or a <= 0.0:
+            a, b = float(missed.mean()), 0.0
+        noise[lead], growth[lead] = a, b
+    return noise, growth
+
+
+def learn_uncertainty(step: StepFunction, state: NDArray[np.float64], at: int, rest: Rest) -> None:
+    """Fit the model to a method's own predictions of rest and write it into the state's slots from ``at`` on.
+
+    For methods that do not learn from the target: they cannot have learnt it by heart. Where rest has no
+    N_GROUPS predictions beside a known target, the SD stays unknown: NaN.
+
+    Parameters
+    ----------
+    step, state
+        The method, designed but for these slots; only these change.
+    at
+        Where in the state the N_SLOTS slots of the model begin.
+    rest
+        The stretch of rest.
+    """
+    state[at : at + N_SLOTS] = uncertainty_slots(np.full(N_LEADS, np.nan), np.zeros(N_LEADS))
+    every = max(1, int(rest.sfreq // FITTED_RATE_HZ))
+    z, _ = run(step, state.copy(), rest.inputs, every=every)
+    truth = rest.targets()
+    known = np.isfinite(truth).all(axis=1) & np.isfinite(z).all(axis=1)
+    if known.sum() >= N_GROUPS:
+        state[at : at + N_SLOTS] = uncertainty_slots(*error_model(z[known], truth[known]))
