@@ -1,0 +1,169 @@
+"""The SD of the phase error: its law, its table, its fit, and what a method learns on rest."""
+
+import itertools
+import math
+
+import numba
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy import special
+
+from closedloop.estimators.complex_fir import UNCERTAINTY, complex_fir, fir_state
+from closedloop.estimators.interface import N_LEADS, Designed, Rest, predict
+from closedloop.estimators.uncertainty import (
+    N_GROUPS,
+    N_SLOTS,
+    error_model,
+    learn_uncertainty,
+    phase_sd,
+    rician_phase_sd,
+    uncertainty_slots,
+)
+
+
+@numba.njit
+def phase_sds(slots, lead, powers, sds):
+    for i in range(powers.size):
+        sds[i] = phase_sd(slots, lead, powers[i])
+
+
+def sd_at(power, *, noise=1.0, growth=0.0):
+    """Return the modelled SD at one squared amplitude, of a model that is the same for every lead."""
+    slots = uncertainty_slots(np.full(N_LEADS, noise), np.full(N_LEADS, growth))
+    sds = np.empty(1)
+    phase_sds(slots, 2, np.array([power]), sds)
+    return sds[0]
+
+
+def integrated_phase_sd(u):
+    """Return the circular SD of the phase of u plus a complex Gaussian of variance 1, from its density."""
+    phase = np.linspace(-np.pi, np.pi, 4096, endpoint=False)
+    along = u * np.cos(phase)
+    density = np.exp(-(u**2)) / (2 * np.pi) + along / (2 * math.sqrt(np.pi)) * np.exp(-((u * np.sin(phase)) ** 2)) * (
+        1 + special.erf(along)
+    )
+    resultant = np.mean(density * np.cos(phase)) * 2 * np.pi
+    return math.sqrt(-2 * math.log(resultant))
+
+
+def test_the_sd_is_that_of_the_rician_phase():
+    u = np.concatenate([np.geomspace(0.02, 5.9, 60), [6.0]])
+    expected = [integrated_phase_sd(value) for value in u]
+    np.testing.assert_allclose(rician_phase_sd(u), expected, rtol=1e-8)
+
+
+@pytest.mark.parametrize("u", [0.1, 0.3, 0.53, 1.0, 2.22, 4.0, 7.9, 8.1, 15.0])
+def test_the_table_is_read_to_a_hundredth(u):
+    exact = integrated_phase_sd(u) if u < 8 else 1 / (math.sqrt(2) * u)
+    assert sd_at((2.0 * u) ** 2, noise=4.0) == pytest.approx(exact, rel=0.01)
+
+
+@given(st.lists(st.floats(1e-3, 1e4), min_size=2, max_size=20))
+def test_the_sd_falls_as_the_rhythm_grows(powers):
+    sds = [sd_at(power) for power in sorted(powers)]
+    assert all(later <= earlier * (1 + 1e-12) for earlier, later in itertools.pairwise(sds))
+
+
+def test_errors_that_grow_with_the_amplitude_end_in_a_constant_sd():
+    assert sd_at(1e12, noise=1.0, growth=0.25) == pytest.approx(integrated_phase_sd(2.0), rel=0.01)
+
+
+@pytest.mark.parametrize(("noise", "growth"), [(0.0, 0.0), (-1.0, 0.0), (math.nan, 0.0)])
+def test_an_error_model_that_is_none_gives_no_sd(noise, growth):
+    assert math.isnan(sd_at(4.0, noise=noise, growth=growth))
+
+
+def test_an_endless_error_gives_no_small_sd():
+    assert not sd_at(4.0, noise=math.inf) < 1.0
+
+
+@pytest.mark.parametrize("power", [0.0, math.nan])
+def test_without_amplitude_there_is_no_sd(power):
+    assert math.isnan(sd_at(power))
+
+
+def test_each_lead_has_its_own_error():
+    slots = uncertainty_slots(1.0 + np.arange(N_LEADS), 0.01 * np.arange(N_LEADS))
+    for lead in range(N_LEADS):
+        sds = np.empty(1)
+        phase_sds(slots, lead, np.array([25.0]), sds)
+        u = 5.0 / math.sqrt(1.0 + lead + 0.01 * lead * 25.0)
+        assert sds[0] == pytest.approx(integrated_phase_sd(u), rel=0.01)
+
+
+def test_the_error_model_finds_how_errors_grow():
+    rng = np.random.default_rng(6)
+    predicted = rng.rayleigh(10.0, (40_000, 1)) * np.exp(2j * np.pi * rng.random((40_000, 1)))
+    scale = np.sqrt((9.0 + 0.04 * np.abs(predicted) ** 2) / 2)
+    missed = scale * (rng.normal(size=predicted.shape) + 1j * rng.normal(size=predicted.shape))
+    noise, growth = error_model(predicted, predicted + missed)
+    assert noise[0] == pytest.approx(9.0, rel=0.05)
+    assert growth[0] == pytest.approx(0.04, rel=0.05)
+
+
+def test_errors_that_shrink_as_the_rhythm_grows_are_modelled_as_constant():
+    rng = np.random.default_rng(8)
+    predicted = rng.rayleigh(10.0, (20_000, 1)) + 0j
+    missed = 10.0 / (1.0 + predicted.real) * np.exp(2j * np.pi * rng.random(predicted.shape))
+    noise, growth = error_model(predicted, predicted + missed)
+    assert growth[0] == 0.0
+    assert noise[0] == pytest.approx(np.mean(np.abs(missed) ** 2), rel=1e-12)
+
+
+def last_value_filter():
+    """Return the state of a method that takes the newest value for the analytic signal, at every lead."""
+    weights = np.ones((N_LEADS, 1), complex)
+    return fir_state([weights], strides=[1], noise=np.ones(N_LEADS), growth=np.zeros(N_LEADS))
+
+
+def rest_with_error(error, *, seconds=240.0, sfreq=200.0, seed=9):
+    """Return a rest whose target is the input plus a known complex error, the target's edges unknown."""
+    n_samples = round(seconds * sfreq)
+    rng = np.random.default_rng(seed)
+    x = rng.normal(0.0, 10.0, n_samples)
+    target = x + error(rng, n_samples)
+    target[:10] = np.nan
+    return Rest(x[:, None], target, sfreq, (8.0, 12.0), 10.0)
+
+
+def gaussian(rng, n_samples):
+    return (rng.normal(size=n_samples) + 1j * rng.normal(size=n_samples)) * math.sqrt(8.0)
+
+
+def test_a_method_learns_its_own_error_on_rest():
+    """The newest value misses its own target by the error alone, a later one also by both of the values."""
+    state = last_value_filter()
+    learn_uncertainty(complex_fir, state, UNCERTAINTY, rest_with_error(gaussian))
+    noise, growth = state[UNCERTAINTY : UNCERTAINTY + 2 * N_LEADS].reshape(2, N_LEADS)
+    assert noise[0] == pytest.approx(16.0, rel=0.1)
+    assert growth[0] == pytest.approx(0.0, abs=0.01)
+    np.testing.assert_allclose(noise[1:], 16.0 + 10.0**2, rtol=0.1)
+    np.testing.assert_allclose(growth[1:], 1.0, atol=0.15)
+
+
+def test_to_learn_the_error_changes_no_other_slot():
+    before, state = last_value_filter(), last_value_filter()
+    learn_uncertainty(complex_fir, state, UNCERTAINTY, rest_with_error(gaussian))
+    changed = np.flatnonzero(state != before)
+    assert changed.size > 0
+    assert ((changed >= UNCERTAINTY) & (changed < UNCERTAINTY + N_SLOTS)).all()
+
+
+def test_a_rest_with_too_few_known_targets_leaves_the_sd_unknown_and_the_prediction_as_it_was():
+    rest = rest_with_error(gaussian)
+    rest.target[: -2 * N_GROUPS] = np.nan
+    state = last_value_filter()
+    learn_uncertainty(complex_fir, state, UNCERTAINTY, rest)
+    z, sd = predict(Designed(complex_fir, state, 0.0, {}), rest.inputs[:50])
+    assert np.isnan(sd).all()
+    np.testing.assert_array_equal(z, np.broadcast_to(rest.inputs[:50], z.shape))
+
+
+@pytest.mark.uncompiled
+def test_the_compiled_sd_equals_the_plain_python(same_as_compiled):
+    slots = uncertainty_slots(np.full(N_LEADS, 4.0), np.full(N_LEADS, 0.1))
+    sds = np.empty(50)
+    phase_sds(slots, 3, np.concatenate([[0.0], np.geomspace(1e-6, 1e9, 49)]), sds)
+    same_as_compiled(sds=sds)
