@@ -33,7 +33,7 @@ class CalibratedEcht(Model):
     """The endpoint-corrected Hilbert transform whose gain at the peak is made one, over whole cycles."""
 
     type: Literal["c-echt"]
-    cycles: Annotated[float, Field(ge=1.0, le=20.0)] = 2.0
+    cycles: Annotated[int, Field(ge=1, le=20)] = 2
     """Length of the window, in cycles of the peak."""
     order: Annotated[int, Field(ge=1, le=8)] = 1
     """Of the Butterworth band-pass."""
