@@ -172,7 +172,7 @@ def test_phase_runs_on_with_the_period_over_the_leads():
     design = design_etp(rest, SETTINGS)
     z, _ = predict(design, rest.inputs)
     turned = z[200:] / z[200:, :1]
-    expected = np.exp(2j * np.pi * LEADS_S / design.facts["period_ms"] / 1000.0)
+    expected = np.exp(2j * np.pi * LEADS_S * 1000.0 / design.facts["period_ms"])
     np.testing.assert_allclose(turned, np.broadcast_to(expected, turned.shape), atol=1e-9)
 
 
