@@ -1,10 +1,11 @@
 """``resonator``: a damped oscillator that the signal drives, and that answers in phase with it.
 
-Rosenblum, Pikovsky, Kühn & Busch 2021, Scientific Reports 11:18037, doi 10.1038/s41598-021-97560-5; what its
-abstract leaves open is as in the authors' program (ResOsz, for MATLAB). The oscillator is ``x'' + alpha x' + w² x = s(t)``
-with ``alpha = damping * w``. In resonance its velocity ``y = x'`` has the signal's phase and its amplitude over
-alpha. An integrator ``mu z' + z = y`` with mu = 500 s gives the quarter of a cycle behind it, ``v = mu w z``, without
-the offset that x has. So ``alpha (y + i v)`` is the analytic signal, its phase 0 at the positive peak.
+Rosenblum, Pikovsky, Kühn & Busch 2021, Scientific Reports 11:18037, doi 10.1038/s41598-021-97560-5; the details are
+those of the authors' program (ResOsz, for MATLAB), the article's text was not at hand. The oscillator is
+``x'' + alpha x' + w² x = s(t)`` with ``alpha = damping * w``. In resonance its velocity ``y = x'`` has the signal's
+phase and its amplitude over alpha. An integrator ``mu z' + z = y`` with mu = 500 s gives the quarter of a cycle behind
+it, ``v = mu w z``, without the offset that x has. So ``alpha (y + i v)`` is the analytic signal, its phase 0 at the
+positive peak.
 
 With ``adapt`` the frequency follows, as published: from three periods after a start on, 20 times in a period, w
 becomes the slope of a straight line through the unwrapped phase of the last period, and that period's mean is taken
