@@ -1,10 +1,11 @@
 """Settings of the methods that predict phase, with the parameter sets that were published."""
 
 from collections.abc import Mapping
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
+from closedloop.config.fault import Fault
 from closedloop.config.model import Model
 
 Positive = Annotated[float, Field(gt=0.0)]
@@ -88,9 +89,20 @@ class Phastimate(Model):
     @model_validator(mode="before")
     @classmethod
     def _fill(cls, given: Any) -> Any:
-        if isinstance(given, Mapping):
-            return {**cls.PRESETS.get(given.get("preset", "optimized"), {}), **given}
+        if isinstance(given, Mapping) and isinstance(preset := given.get("preset", "optimized"), str):
+            return {**cls.PRESETS.get(preset, {}), **given}
         return given
+
+    @model_validator(mode="after")
+    def _fit(self) -> Self:
+        for name, length_s in (
+            ("3 * filter_order_s", 3.0 * self.filter_order_s),
+            ("2 * edge_s + ar_order_s", 2.0 * self.edge_s + self.ar_order_s),
+            ("edge_s + hilbert_s / 2", self.edge_s + self.hilbert_s / 2.0),
+        ):
+            if not length_s < self.window_s:
+                raise Fault((), f"{name} = {length_s:g} must be less than window_s = {self.window_s:g}")
+        return self
 
 
 class Etp(Model):
