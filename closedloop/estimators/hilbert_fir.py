@@ -19,7 +19,8 @@ Departures from the paper and from its published code:
   interpolates phase between its values. Nothing is averaged: the output has nothing left to fold.
 - At other rates than 500 Hz the model's order and the transformer's length are scaled by time, the latter to the
   nearest odd delay, from 3 on: even ones would end in a tap that is next to zero.
-- One transformer serves all bands from 4 Hz on; the code has others above 18 Hz (recalled from its table).
+- One transformer, the one for 4 to 18 Hz, serves all bands from 4 Hz on; the code has others for beta and gamma.
+- The model is fitted to ``window_s``, 1 s; later versions of the code take 1.024 s.
 - The fit ends early where what is left to explain is below 1e-20 of the power: a signal without noise.
 - The phase is not smoothed where it steps back, as the code does before showing it.
 - The error's model is fitted to its own predictions on rest.
