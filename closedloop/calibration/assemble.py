@@ -81,7 +81,7 @@ def assemble(
             high_pass_hz=conditioning.high_pass_hz,
             notch_hz=conditioning.notches_hz,
         ),
-        signals=make_signals(montage.places, [row[None, :] for row in montage.weights], states),
+        signals=make_signals(montage.places, [montage.inputs(k) for k in range(len(states))], states),
         quality=_quality(pipeline, design),
         extremes=_extremes(pipeline, design),
         rhythm=design_rhythm(design.sfreq, design.fit.peak_hz),

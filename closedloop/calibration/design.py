@@ -148,8 +148,8 @@ def _design(pipeline: Pipeline, rest: Recording, montage: Montage) -> Design:
     signals = {}
     for place, (name, signal) in enumerate(pipeline.signals.items()):
         if signal.estimator is not None:
-            row = montage.weights[place]
-            signals[name] = _design_signal(name, signal, raw @ row, conditioned @ row, rest.sfreq)
+            inputs = conditioned @ montage.inputs(place).T
+            signals[name] = _design_signal(name, signal, raw @ montage.weights[place], inputs, rest.sfreq)
     target = pipeline.target.signal
     design_rhythm(rest.sfreq, signals[target].fit.peak_hz)  # a sampling rate too low for the gate ends here
     limit = pipeline.gates.rhythm_snr_db
@@ -165,7 +165,7 @@ def _design(pipeline: Pipeline, rest: Recording, montage: Montage) -> Design:
 
 
 def _design_signal(
-    name: str, signal: NamedSignal, raw: NDArray[np.float64], x: NDArray[np.float64], sfreq: float
+    name: str, signal: NamedSignal, raw: NDArray[np.float64], inputs: NDArray[np.float64], sfreq: float
 ) -> SignalDesign:
     try:
         fit = fit_spectrum(raw, sfreq)
@@ -180,8 +180,8 @@ def _design_signal(
             f"(more than {2.0 * band_hz[1]:g} Hz is needed)"
         )
     rest = Rest(
-        inputs=x[:, None],
-        target=training_target(raw, sfreq, band_hz),
+        inputs=inputs,
+        target=training_target(raw, sfreq, band_hz, fit),
         sfreq=sfreq,
         band_hz=band_hz,
         peak_hz=fit.peak_hz,

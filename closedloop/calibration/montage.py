@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from closedloop.config.estimators import Wiener
 from closedloop.config.pipeline import Average, Bipolar, Hjorth, NamedSignal, Pipeline, Single
 from closedloop.errors import ConfigError
 from closedloop.signal import spatial
@@ -24,12 +25,19 @@ class Montage:
         Array of shape (n_used,): where they stand in the recording.
     weights
         Array of shape (n_signals, n_used), rows in the pipeline's order.
+    helpers
+        For each signal the channels, as places among the names, that help to predict it.
     """
 
     names: tuple[str, ...]
     roles: tuple[str, ...]
     places: NDArray[np.int64]
     weights: NDArray[np.float64]
+    helpers: tuple[tuple[int, ...], ...]
+
+    def inputs(self, signal: int) -> NDArray[np.float64]:
+        """Return weights of shape (n_inputs, n_used): the signal itself, then the channels that help."""
+        return np.concatenate([self.weights[signal][None], np.eye(len(self.names))[list(self.helpers[signal])]])
 
 
 def find_montage(pipeline: Pipeline, recording: Recording) -> Montage:
@@ -43,7 +51,7 @@ def find_montage(pipeline: Pipeline, recording: Recording) -> Montage:
     for name in pipeline.channels:
         _require("channels", [name], recording)
     roles = {**dict(zip(recording.names, recording.roles, strict=True)), **pipeline.channels}
-    filters = []
+    filters, helpers = [], []
     for name, signal in pipeline.signals.items():
         eeg = [channel for channel in recording.names if roles[channel] == "eeg"]
         if isinstance(signal.spatial, Average) and signal.spatial.over is None and not eeg:
@@ -54,13 +62,28 @@ def find_montage(pipeline: Pipeline, recording: Recording) -> Montage:
         weights = _filter(signal, eeg)
         _require(f"signals.{name}.spatial", list(weights), recording)
         filters.append(weights)
-    read = [channel for channel in recording.names if any(channel in weights for weights in filters)]
+        helpers.append(_helpers(signal, weights, eeg))
+        _require(f"signals.{name}.estimator.helpers", helpers[-1], recording)
+    read = [channel for channel in recording.names if any(channel in named for named in (*filters, *helpers))]
     return Montage(
         names=tuple(read),
         roles=tuple(roles[channel] for channel in read),
         places=np.array([recording.names.index(channel) for channel in read], np.int64),
         weights=np.array([spatial.weight_row(weights, read) for weights in filters]),
+        helpers=tuple(tuple(read.index(channel) for channel in named) for named in helpers),
     )
+
+
+def _helpers(signal: NamedSignal, weights: spatial.Weights, eeg: Sequence[str]) -> list[str]:
+    """Return the channels that help to predict a signal; one that *is* the signal says nothing new."""
+    match signal.estimator:
+        case Wiener(helpers="all"):
+            named: Sequence[str] = eeg
+        case Wiener(helpers=tuple(given)):
+            named = given
+        case _:
+            named = ()
+    return [channel for channel in named if not (len(weights) == 1 and channel in weights)]
 
 
 def _filter(signal: NamedSignal, eeg: Sequence[str]) -> spatial.Weights:

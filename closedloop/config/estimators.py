@@ -16,8 +16,12 @@ class Wiener(Model):
     """The linear predictor of least squared error, learnt on rest."""
 
     type: Literal["wiener"]
-    window_s: Annotated[float, Field(ge=0.1, le=2.0)] = 0.5
+    window_s: Annotated[float, Field(ge=0.1, le=2.0)] = 0.32
     """How much of the past it uses, in s."""
+    helpers: Literal["none", "all"] | Annotated[tuple[str, ...], Field(min_length=1, strict=False)] = "none"
+    """Channels whose own past helps, where cross-validation finds that it does: none, all EEG, or their names."""
+    helper_window_s: Annotated[float, Field(ge=0.05, le=1.0)] = 0.128
+    """How much of the helpers' past is used, in s."""
 
 
 class Echt(Model):

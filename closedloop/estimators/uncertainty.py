@@ -52,7 +52,7 @@ def uncertainty_slots(noise: NDArray[np.float64], growth: NDArray[np.float64]) -
 def phase_sd(slots: NDArray[np.float64], lead: int, power: float) -> float:
     """Return the modelled SD of the phase error, in radians, at a squared amplitude in µV²; NaN without either."""
     variance = slots[lead] + slots[N_LEADS + lead] * power
-    if not (variance > 0.0 and power > 0.0):
+    if not (variance > 0.0 and 0.0 < power < math.inf):
         return np.nan
     u = math.sqrt(power / variance)
     place = u / TABLE_STEP

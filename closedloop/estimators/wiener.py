@@ -1,11 +1,18 @@
-"""``wiener``: the linear predictor of least squared error, learnt on rest.
+"""``wiener``: the linear predictor of least squared error, learnt on rest, from one channel or many.
 
 Ridge regression of the acausal analytic signal, ``lead`` ahead, on the causal window of the past
 (N. Wiener, Extrapolation, Interpolation, and Smoothing of Stationary Time Series, 1949; the ridge
 after Hoerl & Kennard 1970, doi 10.1080/00401706.1970.10488634). The ridge is found by blocked
 cross-validation, and the error's model is fitted to the held-out predictions, so that the SD of
 its error is what new data will show.
+
+Channels that help have a ridge of their own, since there are many more weights to learn for them. How
+much stronger it must be is found by the same cross-validation, and one of the candidates is to leave
+them out altogether: helpers that do not help are not used.
 """
+
+from collections.abc import Iterator
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,9 +25,17 @@ from closedloop.estimators.uncertainty import error_model
 from closedloop.estimators.window import stride_to, windows
 
 INNER_RATE_HZ = 125.0
+ROW_RATE_HZ = 62.5
+"""Windows are learnt from at this rate: nearer ones say nothing new of a rhythm far below half of it."""
 N_BLOCKS = 5
 RIDGES = 10.0 ** np.arange(-9.0, 0.5, 0.5)
-"""Candidates, relative to the mean power of a window's values."""
+"""Candidates, relative to the mean power of the signal's own values."""
+SHARES = (0.0, 1e-4, 1e-3, 1e-2)
+"""Candidates of how much weaker the helpers count: the signal's ridge over theirs; 0 leaves them out."""
+MIN_GAIN = 0.002
+"""Helpers are used where they lower the error by more than this share: less is chance."""
+
+Block = tuple[NDArray[np.float64], NDArray[np.complex128]]
 
 
 def design_wiener(rest: Rest, settings: Wiener) -> Designed:
@@ -32,65 +47,145 @@ def design_wiener(rest: Rest, settings: Wiener) -> Designed:
         Where the stretch of rest is too short for the window.
     """
     stride = stride_to(INNER_RATE_HZ, rest.sfreq)
-    n_taps = max(2, round(settings.window_s * rest.sfreq / stride))
-    blocks = _blocks(rest, n_taps, stride)
-    gram = np.sum([b.T @ b for b, _ in blocks], axis=0)
-    moments = np.sum([b.T @ t for b, t in blocks], axis=0)
-    scale = float(np.trace(gram)) / n_taps
-    folds = [(b, t, _Ridge(gram - b.T @ b, moments - b.T @ t)) for b, t in blocks]
-    errors = [sum(float(np.sum(np.abs(t - b @ fold.weights(r * scale)) ** 2)) for b, t, fold in folds) for r in RIDGES]
-    ridge = float(RIDGES[int(np.argmin(errors))])
-    predicted = np.concatenate([b @ fold.weights(ridge * scale) for b, _, fold in folds])
-    truth = np.concatenate([t for _, t in blocks])
-    noise, growth = error_model(predicted, truth)
-    weights = _Ridge(gram, moments).weights(ridge * scale).T
+    n_values = [max(2, round(settings.window_s * rest.sfreq / stride))]
+    n_values += [max(2, round(settings.helper_window_s * rest.sfreq / stride))] * (rest.inputs.shape[1] - 1)
+    blocks = _blocks(rest, n_values, stride)
+    fits = [_best(blocks, n_values[0], share) for share in (SHARES if len(n_values) > 1 else SHARES[:1])]
+    best = min(fits, key=lambda fit: fit.error)
+    if best.error > (1.0 - MIN_GAIN) * fits[0].error:
+        best, n_values = fits[0], n_values[:1]
+    noise, growth = error_model(*best.held_out(blocks))
+    lanes = np.split(best.weights(blocks).T, np.cumsum(n_values)[:-1], axis=1)
+    power = sum(float(np.sum(np.abs(targets) ** 2)) for _, targets in blocks)
     return Designed(
         step=complex_fir,
-        state=fir_state([weights], strides=[stride], noise=noise, growth=growth),
-        window_s=n_taps * stride / rest.sfreq,
+        state=fir_state(lanes, strides=[stride] * len(lanes), noise=noise, growth=growth),
+        window_s=max(n_values) * stride / rest.sfreq,
         facts={
-            "taps": n_taps,
+            "taps": n_values[0],
             "stride": stride,
-            "ridge": ridge,
-            "explained": float(1.0 - np.min(errors) / np.sum(np.abs(truth) ** 2)),
+            "ridge": best.ridge,
+            "helpers": len(n_values) - 1,
+            "helper_share": best.share,
+            "explained": 1.0 - best.error / power,
+            "explained_without_helpers": 1.0 - fits[0].error / power,
         },
     )
+
+
+@dataclass(frozen=True)
+class _Fit:
+    """One candidate: how strong both ridges are, and the squared error that held-out blocks show.
+
+    ``scale`` of shape (n_columns,) stands before each column, 0 where it is left out: a stronger ridge is
+    the same as a smaller column.
+    """
+
+    share: float
+    ridge: float
+    penalty: float
+    error: float
+    scale: NDArray[np.float64]
+
+    def weights(self, blocks: list[Block]) -> NDArray[np.complex128]:
+        """Return the weights learnt on blocks, of shape (n_columns in use, N_LEADS)."""
+        used = self.scale > 0.0
+        gram, moments = _moments(blocks)
+        ridge = _Ridge(gram, moments, self.scale)
+        return (self.scale[:, None] * ridge.weights(self.penalty))[used]
+
+    def held_out(self, blocks: list[Block]) -> tuple[NDArray[np.complex128], NDArray[np.complex128]]:
+        """Return predictions of each block by the others, and the truth."""
+        used = self.scale > 0.0
+        predicted = [seen[:, used] @ self.weights(blocks[:k] + blocks[k + 1 :]) for k, (seen, _) in enumerate(blocks)]
+        return np.concatenate(predicted), np.concatenate([targets for _, targets in blocks])
+
+
+def _best(blocks: list[Block], n_own: int, share: float) -> _Fit:
+    """Return the best ridge at one share of the helpers."""
+    gram, moments = _moments(blocks)
+    power = np.diag(gram)
+    own = float(power[:n_own].mean())
+    others = float(power[n_own:].mean()) if power.size > n_own else 1.0
+    scale = np.ones(power.size)
+    scale[n_own:] = np.sqrt(share * own / others) if others > 0.0 else 0.0
+    errors = np.zeros(RIDGES.size)
+    for seen, targets in blocks:
+        fold = _Ridge(gram - seen.T @ seen, moments - seen.T @ targets, scale)
+        errors += fold.errors(seen, targets, RIDGES * own)
+    best = int(np.argmin(errors))
+    return _Fit(share, float(RIDGES[best]), float(RIDGES[best]) * own, float(errors[best]), scale)
 
 
 class _Ridge:
     """The normal equations of one set of rows, solved for any ridge by one eigendecomposition."""
 
-    def __init__(self, gram: NDArray[np.float64], moments: NDArray[np.complex128]) -> None:
-        self._values, self._vectors = np.linalg.eigh(gram)
-        self._moments = self._vectors.T @ moments
+    def __init__(self, gram: NDArray[np.float64], moments: NDArray[np.complex128], scale: NDArray[np.float64]) -> None:
+        self._used = scale > 0.0
+        self._scale = scale[self._used]
+        inside = gram[np.ix_(self._used, self._used)] * np.outer(self._scale, self._scale)
+        self._values, self._vectors = np.linalg.eigh(inside)
+        self._moments = self._vectors.T @ (self._scale[:, None] * moments[self._used])
+        self._size = scale.size
 
-    def weights(self, ridge: float) -> NDArray[np.complex128]:
-        """Return the weights, of shape (n_taps, N_LEADS)."""
-        weights: NDArray[np.complex128] = self._vectors @ (self._moments / (self._values + ridge)[:, None])
+    def weights(self, penalty: float) -> NDArray[np.complex128]:
+        """Return the weights of the scaled columns, of shape (n_columns, N_LEADS), 0 for those left out."""
+        weights = np.zeros((self._size, self._moments.shape[1]), np.complex128)
+        weights[self._used] = self._vectors @ (self._moments / (self._values + penalty)[:, None])
         return weights
 
+    def errors(
+        self, seen: NDArray[np.float64], targets: NDArray[np.complex128], penalties: NDArray[np.float64]
+    ) -> NDArray[np.float64]:
+        """Return the squared error on other rows for each penalty, all leads together."""
+        turned = (seen[:, self._used] * self._scale) @ self._vectors
+        return np.array(
+            [
+                float(np.sum(np.abs(targets - turned @ (self._moments / (self._values + penalty)[:, None])) ** 2))
+                for penalty in penalties
+            ]
+        )
 
-def _blocks(rest: Rest, n_taps: int, stride: int) -> list[tuple[NDArray[np.float64], NDArray[np.complex128]]]:
+
+def _moments(blocks: list[Block]) -> tuple[NDArray[np.float64], NDArray[np.complex128]]:
+    gram: NDArray[np.float64] = np.sum([seen.T @ seen for seen, _ in blocks], axis=0)
+    moments: NDArray[np.complex128] = np.sum([seen.T @ targets for seen, targets in blocks], axis=0)
+    return gram, moments
+
+
+def _blocks(rest: Rest, n_values: list[int], stride: int) -> list[Block]:
     """Cut the rest into blocks of windows that share no sample, nor any sample that a lead reaches.
 
     A target is acausal and knows a few tenths of a second more on either side.
-
-    Each window's own mean is taken out, so that the weights come to sum to zero: what an electrode's
-    drift leaves after the high-pass cannot shift a prediction.
     """
-    view, first = windows(rest.inputs[:, 0], n_taps, stride)
-    targets = rest.targets()[first:]
-    guard = first + int(np.ceil(LEADS_S[-1] * rest.sfreq))
-    length = len(view) // N_BLOCKS
+    reach = max(n_values) * stride - 1
+    guard = reach + int(np.ceil(LEADS_S[-1] * rest.sfreq))
+    length = (len(rest.inputs) - reach) // N_BLOCKS
     if length < 2 * guard:
         raise CalibrationError(
             f"calibration of {len(rest.inputs) / rest.sfreq:.1f} s is too short for a window of "
-            f"{n_taps * stride / rest.sfreq:g} s: at least {(2 * N_BLOCKS + 1) * guard / rest.sfreq:.1f} s are needed"
+            f"{(reach + 1) / rest.sfreq:g} s: at least {(2 * N_BLOCKS + 1) * guard / rest.sfreq:.1f} s are needed"
         )
+    every = stride_to(ROW_RATE_HZ, rest.sfreq)
+    targets = rest.targets()
     blocks = []
     for k in range(N_BLOCKS):
-        rows = slice(k * length, (k + 1) * length - guard)
-        known = np.isfinite(targets[rows]).all(axis=1) & np.isfinite(view[rows]).all(axis=1)
-        seen = view[rows][known]
-        blocks.append((seen - seen.mean(axis=1, keepdims=True), targets[rows][known]))
+        rows = np.arange(reach + k * length, reach + (k + 1) * length - guard, every)
+        seen = np.concatenate(list(_seen(rest.inputs, n_values, stride, rows)), axis=1)
+        known = np.isfinite(targets[rows]).all(axis=1) & np.isfinite(seen).all(axis=1)
+        blocks.append((seen[known], targets[rows][known]))
     return blocks
+
+
+def _seen(
+    inputs: NDArray[np.float64], n_values: list[int], stride: int, rows: NDArray[np.int64]
+) -> Iterator[NDArray[np.float64]]:
+    """Yield each input's windows that end at the rows, each without its own mean.
+
+    So the weights come to sum to zero: what an electrode's drift leaves after the high-pass cannot shift
+    a prediction.
+    """
+    for column, n in enumerate(n_values):
+        view, first = windows(inputs[:, column], n, stride)
+        seen = view[rows - first]
+        yield seen - seen.mean(axis=1, keepdims=True)

@@ -60,3 +60,44 @@ def background_noise(
     The parameters are those of `spectral_noise`.
     """
     return spectral_noise(frequencies_hz, psd, n_samples=n_samples, sfreq=sfreq, rng=rng).real
+
+
+def cross_spectral_noise(
+    frequencies_hz: NDArray[np.float64],
+    density: NDArray[np.complex128],
+    *,
+    n_samples: int,
+    sfreq: float,
+    rng: np.random.Generator,
+) -> NDArray[np.complex128]:
+    """Draw the analytic signals of Gaussian noise with given one-sided cross-spectral densities.
+
+    Parameters
+    ----------
+    frequencies_hz, density
+        Array of shape (n_frequencies,), evenly spaced from 0, and complex array of shape (n_frequencies,
+        n_channels, n_channels) in µV²/Hz, positive semi-definite; between frequencies it is interpolated
+        linearly, beyond them it is zero.
+    n_samples, sfreq
+        Length and sampling rate in Hz.
+    rng
+        Source of all randomness.
+
+    Returns
+    -------
+        Complex array of shape (n_samples, n_channels); its real part is the noise in µV.
+    """
+    n_long = fft.next_fast_len(2 * n_samples)
+    place = np.fft.rfftfreq(n_long, 1.0 / sfreq) / frequencies_hz[1]
+    before = place.astype(int)
+    spectrum = np.zeros((n_long, density.shape[1]), np.complex128)
+    for k in range(1, frequencies_hz.size):
+        values, vectors = np.linalg.eigh(density[k])
+        root = vectors * np.sqrt(np.maximum(values, 0.0) * sfreq * n_long)
+        # A sum of independent noise of each neighbour, weighted by nearness, has the interpolated density.
+        near = np.flatnonzero((before == k) | (before == k - 1))
+        share = np.sqrt(1.0 - np.abs(place[near] - k))
+        white = rng.standard_normal((near.size, values.size)) + 1j * rng.standard_normal((near.size, values.size))
+        spectrum[near] += share[:, None] * (white @ root.T)
+    noise: NDArray[np.complex128] = fft.ifft(spectrum, axis=0)[:n_samples]
+    return noise

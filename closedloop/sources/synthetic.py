@@ -11,8 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from closedloop.signal.spectrum import SpectrumFit
-from closedloop.signal.surrogates import background_noise, spectral_noise
+from closedloop.signal.surrogates import background_noise
 from closedloop.sources.recording import Recording
 
 ALPHA_WEIGHTS: Mapping[str, float] = {"F3": 1.0, "O1": 1.0, "O2": 1.0, "Pz": 0.6, "C3": 0.35, "Fz": 0.35}
@@ -121,31 +120,6 @@ def simulate(
         name=f"synthetic, seed {seed}",
     )
     return Simulated(recording, alpha[kept], weights)
-
-
-def matched(fit: SpectrumFit, *, duration_s: float, sfreq: float, seed: int) -> Simulated:
-    """Simulate one channel with the background and the rhythm that were fitted to a recording.
-
-    Parameters
-    ----------
-    fit
-        The recording's spectrum.
-    duration_s, sfreq, seed
-        Length in s, sampling rate in Hz, and seed of all randomness.
-    """
-    rng = np.random.default_rng([seed, round(duration_s * sfreq)])
-    n_samples = round(duration_s * sfreq)
-    background = background_noise(fit.frequencies_hz, fit.background_psd, n_samples=n_samples, sfreq=sfreq, rng=rng)
-    alpha = spectral_noise(fit.frequencies_hz, fit.component_psd, n_samples=n_samples, sfreq=sfreq, rng=rng)
-    recording = Recording(
-        names=("matched",),
-        roles=("eeg",),
-        sfreq=sfreq,
-        samples=(background + alpha.real)[:, None],
-        times_s=np.arange(n_samples) / sfreq,
-        name=f"matched synthetic EEG, seed {seed}",
-    )
-    return Simulated(recording, alpha, np.ones(1))
 
 
 def _rhythm(

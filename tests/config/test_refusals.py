@@ -113,12 +113,14 @@ VALUES = {
     "a tag that there is not": (
         "{type: wiener, window_s: 0.5}",
         "{type: «magic}",
-        "signals.alpha.estimator.type = \"magic\": must be one of 'wiener', 'echt', 'c-echt', 'phastimate', 'etp', 'sspe', 'hilbert_fir', 'resonator', 'naive', 'plugin'",
+        "signals.alpha.estimator.type = \"magic\": must be one of 'wiener', 'echt', 'c-echt', 'phastimate', 'etp', "
+        "'sspe', 'hilbert_fir', 'resonator', 'naive', 'plugin'",
     ),
     "a plugin that is not installed": (
         "estimator: {type: wiener, window_s: 0.5}",
         "estimator: {type: plugin, name: «magic}",
-        "signals.alpha.estimator.name = magic: there is no such method (installed: echt, wiener)",
+        "signals.alpha.estimator.name = magic: there is no such method (installed: c-echt, echt, etp, hilbert_fir, "
+        "naive, phastimate, resonator, sspe, wiener)",
     ),
     "a tag that is missing": (
         "{type: wiener, window_s: 0.5}",

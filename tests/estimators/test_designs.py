@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import signal
 
+from closedloop.config.estimators import Echt, Wiener
 from closedloop.errors import CalibrationError, ConfigError
 from closedloop.estimators.echt import design_echt, echt_weights
 from closedloop.estimators.interface import LEADS_S, N_LEADS, Rest, find_estimator, predict
@@ -26,8 +27,8 @@ def sine_rest(*, sfreq=250.0, seconds=30.0, frequency_hz=10.0, amplitude_uv=10.0
     )
 
 
-WIENER = SimpleNamespace(window_s=0.5)
-ECHT = SimpleNamespace(window_s=0.5, order=2)
+WIENER = Wiener(type="wiener", window_s=0.5)
+ECHT = Echt(type="echt", window_s=0.5, order=2)
 
 
 def circular_sd(error):
@@ -113,7 +114,7 @@ def test_wiener_s_window_is_as_long_as_asked_and_must_be_clean():
 
 @pytest.mark.parametrize("design", [design_wiener, design_echt])
 def test_a_calibration_that_is_too_short_is_one_clear_line(design):
-    settings = SimpleNamespace(window_s=0.5, order=2)
+    settings = WIENER if design is design_wiener else ECHT
     with pytest.raises(
         CalibrationError, match=r"calibration of 1\.5 s is too short for a window of 0\.\d+ s: at least \d\.?\d* s"
     ) as caught:
@@ -190,7 +191,7 @@ def test_our_methods_are_found_by_name():
 
 
 def test_an_unknown_method_is_one_clear_line_that_names_those_there_are():
-    with pytest.raises(ConfigError, match=r"estimator = kalman: .*echt, wiener") as caught:
+    with pytest.raises(ConfigError, match=r"estimator = kalman: .*echt.*, wiener") as caught:
         find_estimator("kalman")
     assert "\n" not in str(caught.value)
 

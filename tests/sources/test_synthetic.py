@@ -12,7 +12,7 @@ from closedloop.signal.circular import wrap
 from closedloop.signal.reference_phase import reference_phase
 from closedloop.signal.spectrum import fit_spectrum
 from closedloop.sources.library import entries
-from closedloop.sources.synthetic import BLINK_S, BLINK_UV, COMMON_SHARE, matched, simulate
+from closedloop.sources.synthetic import BLINK_S, BLINK_UV, COMMON_SHARE, simulate
 
 SFREQ = 250.0
 CHANNELS = ("Fp1", "F3", "O1")
@@ -148,34 +148,6 @@ def test_a_recording_says_its_seed_and_its_channels():
 def test_one_seed_gives_one_signal():
     settings = {"alpha_uv": 10.0, "background_uv": 10.0, "blinks_per_min": 5.0}
     np.testing.assert_array_equal(draw(**settings).recording.samples, draw(**settings).recording.samples)
-
-
-def test_what_is_matched_has_the_fits_background_and_rhythm():
-    fit = fit_spectrum(draw(120.0, alpha_uv=10.0, background_uv=10.0).recording.samples[:, 1], SFREQ)
-    made = matched(fit, duration_s=600.0, sfreq=SFREQ, seed=2)
-    again = fit_spectrum(made.recording.samples[:, 0], SFREQ)
-    assert again.peak_hz == pytest.approx(fit.peak_hz, abs=0.5)
-    assert again.snr_db == pytest.approx(fit.snr_db, abs=1.5)
-    assert again.exponent == pytest.approx(fit.exponent, abs=0.1)
-    assert np.sqrt(np.mean(made.alpha.real**2)) == pytest.approx(fit.component_uv, rel=0.1)
-
-
-def test_the_true_phase_of_what_is_matched_is_the_signals_own():
-    fit = fit_spectrum(draw(120.0, alpha_uv=20.0, background_uv=2.0).recording.samples[:, 1], SFREQ)
-    made = matched(fit, duration_s=60.0, sfreq=SFREQ, seed=3)
-    places = np.arange(500, 14_500)
-    found = reference_phase(made.recording.samples[:, 0], SFREQ, fit.peak_hz).at(places / SFREQ)
-    mean = np.exp(1j * (found - np.angle(made.alpha[places]))).mean()
-    assert abs(mean) > 0.9
-    assert np.degrees(np.angle(mean)) == pytest.approx(0.0, abs=2.0)
-
-
-def test_what_is_matched_is_the_same_for_the_same_seed_only():
-    fit = fit_spectrum(draw(60.0, alpha_uv=10.0, background_uv=10.0).recording.samples[:, 1], SFREQ)
-    one, again, other = (matched(fit, duration_s=10.0, sfreq=SFREQ, seed=seed) for seed in (1, 1, 2))
-    np.testing.assert_array_equal(one.recording.samples, again.recording.samples)
-    np.testing.assert_array_equal(one.alpha, again.alpha)
-    assert abs(np.corrcoef(one.recording.samples[:, 0], other.recording.samples[:, 0])[0, 1]) < 0.3
 
 
 def test_the_embedded_recording_is_made_again_byte_for_byte(tmp_path, monkeypatch):
