@@ -13,21 +13,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from closedloop.calibration.montage import Montage, find_montage
+from closedloop.calibration.rest import measure_rest, verdict
 from closedloop.calibration.rhythm_limit import rhythm_limit_db
 from closedloop.config.estimators import Plugin
 from closedloop.config.pipeline import NamedSignal, Pipeline
 from closedloop.errors import CalibrationError
-from closedloop.estimators.interface import Designed, Rest, find_estimator
+from closedloop.estimators.interface import Designed, find_estimator
 from closedloop.signal.conditioning import condition_all, design_conditioning
 from closedloop.signal.rhythm import design_rhythm
-from closedloop.signal.spectrum import SpectrumFit, fit_spectrum
-from closedloop.signal.training_target import training_target
+from closedloop.signal.spectrum import SpectrumFit
 from closedloop.sources.recording import Recording
-
-BAND_HALF_WIDTH_HZ = 2.0
-CLEAR_SNR_DB = 10.0
-WEAK_SNR_DB = 5.0
-"""Steps of the verdict; below the first, accuracy nears that of no rhythm at all (`bench/at_pulses.py`)."""
 
 
 @dataclass(frozen=True)
@@ -84,12 +79,7 @@ class Design:
     @property
     def verdict(self) -> str:
         """What the SNR at rest promises, in one line."""
-        snr_db = self.fit.snr_db
-        if snr_db >= CLEAR_SNR_DB:
-            return f"clear rhythm ({snr_db:.1f} dB at {self.fit.peak_hz:.2f} Hz)"
-        if snr_db >= WEAK_SNR_DB:
-            return f"weak rhythm ({snr_db:.1f} dB at {self.fit.peak_hz:.2f} Hz): phases will scatter"
-        return f"no usable rhythm ({snr_db:.1f} dB at {self.fit.peak_hz:.2f} Hz): phases will be close to chance"
+        return verdict(self.fit)
 
     def facts(self) -> dict[str, Any]:
         """Return what people and reports want to know."""
@@ -168,31 +158,16 @@ def _design_signal(
     name: str, signal: NamedSignal, raw: NDArray[np.float64], inputs: NDArray[np.float64], sfreq: float
 ) -> SignalDesign:
     try:
-        fit = fit_spectrum(raw, sfreq)
+        fit, rest = measure_rest(raw, inputs, sfreq, signal.band_hz)
     except CalibrationError as error:
         raise CalibrationError(f"signals.{name}: {error}") from None
-    band_hz = signal.band_hz
-    if band_hz == "auto":
-        band_hz = (fit.peak_hz - BAND_HALF_WIDTH_HZ, fit.peak_hz + BAND_HALF_WIDTH_HZ)
-    if not 2.0 * band_hz[1] < sfreq:
-        raise CalibrationError(
-            f"signals.{name}.band_hz = [{band_hz[0]:g}, {band_hz[1]:g}]: a sampling rate of {sfreq:g} Hz is too low "
-            f"(more than {2.0 * band_hz[1]:g} Hz is needed)"
-        )
-    rest = Rest(
-        inputs=inputs,
-        target=training_target(raw, sfreq, band_hz, fit),
-        sfreq=sfreq,
-        band_hz=band_hz,
-        peak_hz=fit.peak_hz,
-    )
     estimator = signal.estimator
     assert estimator is not None
     if isinstance(estimator, Plugin):
         designed = find_estimator(estimator.name)(rest, estimator.options)
     else:
         designed = find_estimator(estimator.type)(rest, estimator)
-    return SignalDesign(fit, band_hz, designed)
+    return SignalDesign(fit, rest.band_hz, designed)
 
 
 def _check(rest: Recording, montage: Montage, raw: NDArray[np.float64]) -> None:

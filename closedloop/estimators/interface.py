@@ -44,6 +44,39 @@ StepFunction = Callable[
 ]
 
 
+def at_lead(
+    z: NDArray[np.complex128], sd: NDArray[np.float64], lead_s: float
+) -> tuple[NDArray[np.complex128], NDArray[np.float64]]:
+    """Return what is predicted for one lead, between the grid's leads along the arc.
+
+    Parameters
+    ----------
+    z, sd
+        Arrays of shape (n_samples, N_LEADS), as `predict` returns them.
+    lead_s
+        How far ahead, in s, within the grid.
+
+    Returns
+    -------
+        The predicted analytic signal and the SD of its phase, both of shape (n_samples,).
+
+    Raises
+    ------
+    ValueError
+        Where the lead lies outside the grid.
+    """
+    place = lead_s / LEAD_STEP_S
+    if not 0.0 <= place <= N_LEADS - 1:
+        raise ValueError(f"lead_s = {lead_s:g} does not lie between 0 and {LEADS_S[-1]:g}")
+    before = min(int(place), N_LEADS - 2)
+    part = place - before
+    here, there = z[:, before], z[:, before + 1]
+    with np.errstate(invalid="ignore", divide="ignore"):
+        turn = np.exp(1j * part * np.angle(there * here.conj()))
+        between = here * (np.abs(there) / np.abs(here)) ** part * turn
+    return between, (1.0 - part) * sd[:, before] + part * sd[:, before + 1]
+
+
 @dataclass(frozen=True)
 class Rest:
     """A stretch of rest from which an estimator is designed.

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from closedloop.errors import ConfigError
+from closedloop.jit import compiled
 
 Weights = Mapping[str, float]
 
@@ -56,3 +57,18 @@ def weight_row(weights: Weights, names: Sequence[str]) -> NDArray[np.float64]:
             raise ConfigError(f"channel {name} is not in the montage ({', '.join(names)})")
         row[names.index(name)] = weight
     return row
+
+
+@compiled()
+def mix_all(weights: NDArray[np.float64], samples: NDArray[np.float64], mixed: NDArray[np.float64]) -> None:
+    """Apply filters, of shape (n_filters, n_channels), to samples of shape (n_samples, n_channels), one by one.
+
+    The sums' order, and so their last bits, do not depend on how many samples come at once.
+    """
+    for i in range(samples.shape[0]):
+        for row in range(weights.shape[0]):
+            total = 0.0
+            for channel in range(weights.shape[1]):
+                if weights[row, channel] != 0.0:
+                    total += weights[row, channel] * samples[i, channel]
+            mixed[i, row] = total

@@ -177,7 +177,7 @@ RATES = {
     "the band": (
         80.0,
         {"conditioning.notch_hz": None, "signals.alpha.band_hz": [20, 40]},
-        "signals.alpha.band_hz = [20, 40]: a sampling rate of 80 Hz is too low (more than 80 Hz is needed)",
+        "signals.alpha: band_hz = [20, 40] does not lie between 0 and half the sampling rate (40 Hz)",
     ),
 }
 

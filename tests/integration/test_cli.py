@@ -335,7 +335,7 @@ BAD = {
             ),
         ),
         RUN,
-        [CALIBRATION + "signals.alpha.band_hz = [20, 40]: a sampling rate of 80 Hz is too low (more than 80 Hz"],
+        [CALIBRATION + "signals.alpha: band_hz = [20, 40] does not lie between 0 and half the sampling rate (40 Hz)"],
     ),
     "a target phase of 400": (
         pipeline("180", "400"),

@@ -1,0 +1,236 @@
+"""Phase in a few lines: for people who want it from an array or an `mne.io.Raw`, and nothing else.
+
+predictor = closedloop.design(raw.copy().crop(0, 60), "O1")
+phase, amplitude, sd = predictor.transform(raw, lead_s=0.02)
+"""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from closedloop.calibration.rest import Band, measure_rest, verdict
+from closedloop.config.estimators import Estimator, Plugin, Wiener
+from closedloop.errors import CalibrationError, ConfigError
+from closedloop.estimators.interface import Designed, at_lead, find_estimator, run
+from closedloop.signal.circular import wrap
+from closedloop.signal.conditioning import Conditioning, condition_all, design_conditioning
+from closedloop.signal.spatial import mix_all, weight_row
+from closedloop.signal.spectrum import SpectrumFit
+
+if TYPE_CHECKING:
+    import mne
+
+Channel = str | Mapping[str, float]
+
+
+class Phases(NamedTuple):
+    """What is predicted after each sample, NaN where nothing is: each of shape (n_samples,).
+
+    Attributes
+    ----------
+    phase
+        In rad, in (-pi, pi]: 0 at the positive peak, pi / 2 on the falling edge.
+    amplitude
+        Of the rhythm, in µV.
+    sd
+        The SD of the phase's error in rad, by the estimator itself.
+    """
+
+    phase: NDArray[np.float64]
+    amplitude: NDArray[np.float64]
+    sd: NDArray[np.float64]
+
+
+class PhasePredictor:
+    """A designed estimator with its causal filters, ready for a stream of samples.
+
+    Chunks may be of any length, also empty: what comes out is the same, bit for bit. Samples that are no
+    numbers give NaN until the estimator's window is clean again.
+
+    Attributes
+    ----------
+    fit
+        The spectrum of rest: peak and SNR among it.
+    band_hz
+        The band that is predicted, in Hz.
+    facts
+        What is worth knowing of the design.
+    """
+
+    def __init__(
+        self,
+        *,
+        names: tuple[str, ...],
+        weights: NDArray[np.float64],
+        sfreq: float,
+        filters: Mapping[str, Any],
+        fit: SpectrumFit,
+        band_hz: tuple[float, float],
+        designed: Designed,
+    ) -> None:
+        self.fit = fit
+        self.band_hz = band_hz
+        self.facts = dict(designed.facts)
+        self._names = names
+        self._weights = weights
+        self._sfreq = sfreq
+        self._filters = filters
+        self._designed = designed
+        self.reset()
+
+    @property
+    def verdict(self) -> str:
+        """What the SNR at rest promises, in one line."""
+        return verdict(self.fit)
+
+    @property
+    def window_s(self) -> float:
+        """How much of the past must be clean for a prediction, in s."""
+        return self._designed.window_s
+
+    def reset(self) -> None:
+        """Forget the stream: the next sample is the first."""
+        self._conditioning = design_conditioning(len(self._weights[0]), self._sfreq, **self._filters)
+        self._state = self._designed.state.copy()
+
+    def transform(self, data: "mne.io.BaseRaw | NDArray[np.float64]", *, lead_s: float = 0.0) -> Phases:
+        """Take the next samples of the stream and predict after each of them.
+
+        Parameters
+        ----------
+        data
+            As for `design`: the same channels at the same sampling rate.
+        lead_s
+            How far ahead of each sample, in s, from 0 to 0.1.
+
+        Raises
+        ------
+        ConfigError
+            Where channels or sampling rate are not those of the design.
+        ValueError
+            Where the lead lies outside its range.
+        """
+        samples = _samples(data, self._names, self._sfreq, self._weights.shape[1])
+        inputs = _inputs(self._conditioning, self._weights, samples)
+        z, sd = at_lead(*run(self._designed.step, self._state, inputs), lead_s)
+        return Phases(wrap(np.angle(z)), np.abs(z), sd)
+
+
+def design(
+    data: "mne.io.BaseRaw | NDArray[np.float64]",
+    channel: Channel | None = None,
+    *,
+    sfreq: float | None = None,
+    estimator: Estimator | None = None,
+    band_hz: Band = "auto",
+    high_pass_hz: float | None = 0.5,
+    notch_hz: tuple[float, ...] = (50.0,),
+) -> PhasePredictor:
+    """Design an estimator on a stretch of rest, of a minute or so.
+
+    Parameters
+    ----------
+    data
+        An `mne.io.Raw`; or an array in µV, of shape (n_samples,) for one signal or (n_samples, n_inputs)
+        for a signal and other channels that help.
+    channel
+        Of a `Raw`: the channel whose phase is wanted, or weights by channel, such as
+        ``closedloop.signal.spatial.hjorth("F3", ["Fp1", "F7", "C3", "Fz"])`` gives.
+    sfreq
+        Of an array: its sampling rate in Hz.
+    estimator
+        The method and its settings; None: ``Wiener`` on the signal alone, or, of an array of several
+        inputs, with the others' help.
+    band_hz
+        Edges of the rhythm's band in Hz; auto: the peak of rest, 2 Hz to either side.
+    high_pass_hz, notch_hz
+        The causal filters in front.
+
+    Raises
+    ------
+    CalibrationError
+        Where nothing can be designed from the stretch.
+    ConfigError
+        Where channel or sampling rate are missing or do not exist.
+    """
+    if isinstance(data, np.ndarray):
+        if sfreq is None or channel is not None:
+            raise ConfigError("an array needs its sampling rate, sfreq, and has no named channels")
+        names: tuple[str, ...] = ()
+        weights = np.eye(1 if data.ndim == 1 else data.shape[1])
+        if estimator is None:
+            estimator = Wiener(type="wiener", helpers="all")
+    else:
+        if channel is None:
+            raise ConfigError(f"channel is missing: the data have {', '.join(data.ch_names)}")
+        if estimator is None:
+            estimator = Wiener(type="wiener")
+        sfreq = float(data.info["sfreq"])
+        names, weights = _montage(data, {channel: 1.0} if isinstance(channel, str) else channel, estimator)
+    samples = _samples(data, names, sfreq, weights.shape[1])
+    if not np.isfinite(samples).all():
+        raise CalibrationError("rest holds samples that are missing, bad or no numbers (limit: none)")
+    filters: dict[str, Any] = {"high_pass_hz": high_pass_hz, "notch_hz": notch_hz}
+    inputs = _inputs(design_conditioning(samples.shape[1], sfreq, **filters), weights, samples)
+    fit, rest = measure_rest(samples @ weights[0], inputs, sfreq, band_hz)
+    method = estimator.name if isinstance(estimator, Plugin) else estimator.type
+    settings = estimator.options if isinstance(estimator, Plugin) else estimator
+    return PhasePredictor(
+        names=names,
+        weights=weights,
+        sfreq=sfreq,
+        filters=filters,
+        fit=fit,
+        band_hz=rest.band_hz,
+        designed=find_estimator(method)(rest, settings),
+    )
+
+
+def _montage(
+    raw: "mne.io.BaseRaw", channel: Mapping[str, float], estimator: Estimator
+) -> tuple[tuple[str, ...], NDArray[np.float64]]:
+    """Return the channels that are read, and weights of shape (n_inputs, n_channels)."""
+    helpers: list[str] = []
+    if isinstance(estimator, Wiener) and estimator.helpers != "none":
+        eeg = [name for name, kind in zip(raw.ch_names, raw.get_channel_types(), strict=True) if kind == "eeg"]
+        given = eeg if estimator.helpers == "all" else estimator.helpers
+        helpers = [
+            name for name in given if name not in raw.info["bads"] and not (len(channel) == 1 and name in channel)
+        ]
+    names = tuple(dict.fromkeys([*channel, *helpers]))
+    for name in names:
+        if name not in raw.ch_names:
+            raise ConfigError(f"channel {name} is not in the data, which have {', '.join(raw.ch_names)}")
+    own = weight_row(channel, names)
+    return names, np.vstack([own, *(weight_row({name: 1.0}, names) for name in helpers)])
+
+
+def _samples(data: Any, names: tuple[str, ...], sfreq: float, n_channels: int) -> NDArray[np.float64]:
+    """Return samples of shape (n_samples, n_channels) in µV, NaN where an annotation calls them bad."""
+    if isinstance(data, np.ndarray):
+        samples = np.asarray(data[:, None] if data.ndim == 1 else data, dtype=float)
+        if names or samples.ndim != 2 or samples.shape[1] != n_channels:
+            raise ConfigError(f"array of shape {data.shape}: the design has {n_channels} channels {' '.join(names)}")
+        return np.ascontiguousarray(samples)
+    if not names:
+        raise ConfigError("the design was made on an array, so it takes arrays")
+    if float(data.info["sfreq"]) != sfreq:
+        raise ConfigError(f"sampling rate = {data.info['sfreq']:g} Hz is not the design's {sfreq:g} Hz")
+    missing = [name for name in names if name not in data.ch_names]
+    if missing:
+        raise ConfigError(f"channel {missing[0]} is not in the data, which have {', '.join(data.ch_names)}")
+    picked = data.get_data(picks=list(names), units="uV", reject_by_annotation="NaN", verbose="error")
+    return np.ascontiguousarray(picked.T)
+
+
+def _inputs(
+    conditioning: Conditioning, weights: NDArray[np.float64], samples: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Return what the estimator sees, of shape (n_samples, n_inputs)."""
+    conditioned = np.empty_like(samples)
+    condition_all(conditioning, samples, conditioned)
+    inputs = np.empty((len(samples), len(weights)))
+    mix_all(weights, conditioned, inputs)
+    return inputs
