@@ -22,10 +22,10 @@ from numpy.typing import NDArray
 from closedloop.config.estimators import CalibratedEcht
 from closedloop.errors import CalibrationError
 from closedloop.estimators.cascade import band_pass
-from closedloop.estimators.complex_fir import UNCERTAINTY, complex_fir, fir_state
+from closedloop.estimators.complex_fir import OUTPUT, complex_fir, fir_state
 from closedloop.estimators.echt import echt_weights
 from closedloop.estimators.interface import LEADS_S, N_LEADS, Designed, Rest
-from closedloop.estimators.uncertainty import learn_uncertainty
+from closedloop.estimators.output import learn_output
 from closedloop.estimators.window import stride_to
 
 INNER_RATE_HZ = 1000.0
@@ -69,7 +69,7 @@ def design_calibrated_echt(rest: Rest, settings: CalibratedEcht) -> Designed:
     lead = np.exp(2j * np.pi * rest.peak_hz * LEADS_S)
     weights = lead[:, None] * (plus.conjugate() / power * base)
     state = fir_state([weights], strides=[stride], noise=np.ones(N_LEADS), growth=np.zeros(N_LEADS))
-    learn_uncertainty(complex_fir, state, UNCERTAINTY, rest)
+    learn_output(complex_fir, state, OUTPUT, rest)
     return Designed(
         step=complex_fir,
         state=state,
@@ -81,4 +81,5 @@ def design_calibrated_echt(rest: Rest, settings: CalibratedEcht) -> Designed:
             "residual": abs(minus) ** 2 / power,
             "uncalibrated_deg": math.degrees(math.atan2(plus.imag, plus.real)),
         },
+        output_at=OUTPUT,
     )

@@ -6,7 +6,7 @@ channels that only help. One complex weight belongs to each value and lead.
 Slots of the state array::
 
     0 inputs I   1 slots of all weights of one lead W
-    then the model of the error (see `uncertainty`), the place where each input's window begins and where
+    then the output (see `output`), the place where each input's window begins and where
     its weights begin within a lead's (I of each), the weights (N_LEADS times W: for each input K real, then
     K imaginary, oldest value first), the windows.
 """
@@ -17,15 +17,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from closedloop.estimators.interface import STEP
-from closedloop.estimators.uncertainty import N_SLOTS, phase_sd, uncertainty_slots
+from closedloop.estimators.output import N_SLOTS, give, give_none, output_slots
 from closedloop.estimators.window import remember, window_slots
 from closedloop.jit import compiled, inner
 
 _INPUTS, _WEIGHTS = range(2)
 _HEADER = 2
-UNCERTAINTY = _HEADER
-"""Where the model of the error begins."""
-_PLACES = UNCERTAINTY + N_SLOTS
+OUTPUT = _HEADER
+"""Where the slots of the output begin."""
+_PLACES = OUTPUT + N_SLOTS
 
 
 def fir_state(
@@ -52,7 +52,7 @@ def fir_state(
     first_memory = _PLACES + 2 * len(weights) + lanes.size
     begins = first_memory + np.cumsum([0, *(memory.size for memory in memories[:-1])])
     header = np.array([len(weights), lanes.shape[1]], float)
-    return np.concatenate([header, uncertainty_slots(noise, growth), begins, first_weight, lanes.ravel(), *memories])
+    return np.concatenate([header, output_slots(noise, growth), begins, first_weight, lanes.ravel(), *memories])
 
 
 @inner
@@ -101,10 +101,8 @@ def complex_fir(
             re = _dot(state[at : at + n_values], window)
             im = _dot(state[at + n_values : at + 2 * n_values], window)
             z[lead] += complex(re, im)
+    if not full:
+        give_none(first, stop, z, sd)
+        return
     for lead in range(first, stop):
-        if full:
-            power = z[lead].real * z[lead].real + z[lead].imag * z[lead].imag
-            sd[lead] = phase_sd(state[UNCERTAINTY : UNCERTAINTY + N_SLOTS], lead, power)
-        else:
-            z[lead] = complex(np.nan, np.nan)
-            sd[lead] = np.nan
+        give(state[OUTPUT : OUTPUT + N_SLOTS], lead, z[lead], z, sd)

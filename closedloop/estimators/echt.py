@@ -17,9 +17,9 @@ from scipy import signal
 
 from closedloop.config.estimators import Echt
 from closedloop.errors import CalibrationError
-from closedloop.estimators.complex_fir import UNCERTAINTY, complex_fir, fir_state
+from closedloop.estimators.complex_fir import OUTPUT, complex_fir, fir_state
 from closedloop.estimators.interface import LEADS_S, N_LEADS, Designed, Rest
-from closedloop.estimators.uncertainty import learn_uncertainty
+from closedloop.estimators.output import learn_output
 
 
 def echt_weights(n_taps: int, sfreq: float, band_hz: tuple[float, float], *, order: int) -> NDArray[np.complex128]:
@@ -67,10 +67,11 @@ def design_echt(rest: Rest, settings: Echt) -> Designed:
     base = echt_weights(n_taps, rest.sfreq, rest.band_hz, order=settings.order)
     weights = np.exp(2j * np.pi * rest.peak_hz * LEADS_S)[:, None] * base
     state = fir_state([weights], strides=[1], noise=np.ones(N_LEADS), growth=np.zeros(N_LEADS))
-    learn_uncertainty(complex_fir, state, UNCERTAINTY, rest)
+    learn_output(complex_fir, state, OUTPUT, rest)
     return Designed(
         step=complex_fir,
         state=state,
         window_s=n_taps / rest.sfreq,
         facts={"taps": n_taps, "order": settings.order},
+        output_at=OUTPUT,
     )

@@ -32,7 +32,7 @@ Slots of the state array::
 
     0 values N   1 bins B   2 index of the newest value outside the edge   3 least distance of peaks
     4 period T   5 values per step of leads   6 age of the newest value   (2 to 6 in values)
-    then the model of the error (see `uncertainty`), the projections on cosine and sine (B and B), the cosines
+    then the output (see `output`), the projections on cosine and sine (B and B), the cosines
     and sines (2 B rows of N), the window.
 """
 
@@ -46,7 +46,7 @@ from scipy import signal
 from closedloop.config.estimators import Etp
 from closedloop.errors import CalibrationError
 from closedloop.estimators.interface import LEAD_STEP_S, STEP, Designed, Rest, run
-from closedloop.estimators.uncertainty import N_SLOTS, learn_uncertainty, phase_sd
+from closedloop.estimators.output import N_SLOTS, give, learn_output, unknown_slots
 from closedloop.estimators.window import remember, stride_to, window_slots
 from closedloop.jit import compiled, inner
 
@@ -58,8 +58,8 @@ MIN_WINDOWS = 20
 """Fewer predictions on rest do not tell whether they come early or late."""
 
 _VALUES, _BINS, _NEWEST, _DISTANCE, _PERIOD, _LEAD_STEP, _AGE = range(7)
-_UNCERTAINTY = 7
-_PROJECTIONS = _UNCERTAINTY + N_SLOTS
+_OUTPUT = 7
+_PROJECTIONS = _OUTPUT + N_SLOTS
 
 
 @inner
@@ -133,8 +133,8 @@ def etp(
         age = n_values - 1 - peak - aside + state[_AGE]
     for lead in range(first, stop):
         phase = 2.0 * math.pi * (age + lead * state[_LEAD_STEP]) / state[_PERIOD]
-        z[lead] = complex(abs(height) * math.cos(phase), abs(height) * math.sin(phase))
-        sd[lead] = phase_sd(state[_UNCERTAINTY : _UNCERTAINTY + N_SLOTS], lead, height * height)
+        value = complex(abs(height) * math.cos(phase), abs(height) * math.sin(phase))
+        give(state[_OUTPUT : _OUTPUT + N_SLOTS], lead, value, z, sd)
 
 
 def band_bins(n_values: int, rate_hz: float, band_hz: tuple[float, float]) -> NDArray[np.int64]:
@@ -161,9 +161,8 @@ class _Layout:
         newest = self.n_values - self.edge - 1
         age = (self.stride - 1) / 2 / self.stride
         header = [self.n_values, self.bins.size, newest, self.distance, period, LEAD_STEP_S * self.rate_hz, age]
-        unknown = np.full(N_SLOTS, np.nan)
         window = window_slots(self.n_values, self.stride)
-        return np.concatenate([header, unknown, np.zeros(2 * self.bins.size), rows.ravel(), window])
+        return np.concatenate([header, unknown_slots(), np.zeros(2 * self.bins.size), rows.ravel(), window])
 
 
 def _lay_out(rest: Rest, settings: Etp) -> _Layout:
@@ -250,7 +249,7 @@ def design_etp(rest: Rest, settings: Etp) -> Designed:
     layout = _lay_out(rest, settings)
     period_s, correction_s = _train(rest, layout)
     state = layout.state(period_s * layout.rate_hz)
-    learn_uncertainty(etp, state, _UNCERTAINTY, rest)
+    learn_output(etp, state, _OUTPUT, rest)
     return Designed(
         step=etp,
         state=state,
@@ -261,4 +260,5 @@ def design_etp(rest: Rest, settings: Etp) -> Designed:
             "bins": layout.bins.size,
             "edge": layout.edge,
         },
+        output_at=_OUTPUT,
     )

@@ -33,7 +33,7 @@ Slots of the state array::
     0 values N   1 stride   2 order p of the model   3 delay M of the transformer, in values
     4 samples between fits   5 samples until the next   6 whether the values of the last wait to be fitted
     7 to 12 where begin: taps, coefficients, errors, series, cascade, window
-    then the model of the error (see `uncertainty`); for each lead its whole values ahead and the complex weights
+    then the output (see `output`); for each lead its whole values ahead and the complex weights
     of the value there and of the one after; taps (M); coefficients (p); forward and backward errors (N and N);
     the series of newest and predicted values; the cascade; the window.
 """
@@ -46,7 +46,7 @@ from closedloop.config.estimators import HilbertFir
 from closedloop.errors import CalibrationError
 from closedloop.estimators.cascade import band_pass, cascade_slots, pass_on
 from closedloop.estimators.interface import LEADS_S, STEP, Designed, Rest
-from closedloop.estimators.uncertainty import N_SLOTS, learn_uncertainty, phase_sd
+from closedloop.estimators.output import N_SLOTS, give, give_none, learn_output
 from closedloop.estimators.window import remember, stride_to, window_slots
 from closedloop.jit import compiled, inner
 
@@ -58,8 +58,8 @@ NOTHING_LEFT = 1e-20
 
 _VALUES, _STRIDE, _ORDER, _DELAY, _BETWEEN, _WAIT, _STALE = range(7)
 _TAPS, _COEFFICIENTS, _ERRORS, _SERIES, _CASCADE, _WINDOW = range(7, 13)
-_UNCERTAINTY = 13
-_LEADS = _UNCERTAINTY + N_SLOTS
+_OUTPUT = 13
+_LEADS = _OUTPUT + N_SLOTS
 _PER_LEAD = 5
 
 
@@ -150,9 +150,7 @@ def hilbert_fir(
     begin = remember(memory, pass_on(state[int(state[_CASCADE]) :], x[0]))
     if begin < 0:
         state[_WAIT] = 0.0
-        for lead in range(first, stop):
-            z[lead] = complex(np.nan, np.nan)
-            sd[lead] = np.nan
+        give_none(first, stop, z, sd)
         return
     window = memory[begin : begin + int(memory[0])]
     if state[_WAIT] == 0.0:
@@ -169,9 +167,7 @@ def hilbert_fir(
         value = complex(at[1], at[2]) * _analytic(taps, series, n)
         if at[3] != 0.0 or at[4] != 0.0:
             value += complex(at[3], at[4]) * _analytic(taps, series, n + 1)
-        power = value.real * value.real + value.imag * value.imag
-        z[lead] = value
-        sd[lead] = phase_sd(state[_UNCERTAINTY : _UNCERTAINTY + N_SLOTS], lead, power)
+        give(state[_OUTPUT : _OUTPUT + N_SLOTS], lead, value, z, sd)
 
 
 def transformer_taps(rate_hz: float, band_hz: tuple[float, float]) -> NDArray[np.float64]:
@@ -250,7 +246,7 @@ def design_hilbert_fir(rest: Rest, settings: HilbertFir) -> Designed:
     between = max(1, round(settings.refresh_s * rest.sfreq))
     header = [n_values, stride, order, taps.size, between, 0.0, 0.0]
     state = np.concatenate([header, begins, np.full(N_SLOTS, np.nan), leads.ravel(), *parts])
-    learn_uncertainty(hilbert_fir, state, _UNCERTAINTY, rest)
+    learn_output(hilbert_fir, state, _OUTPUT, rest)
     return Designed(
         step=hilbert_fir,
         state=state,
@@ -263,4 +259,5 @@ def design_hilbert_fir(rest: Rest, settings: HilbertFir) -> Designed:
             "filter_phase_deg": round(float(np.degrees(filter_phase)), 1),
             "compensated": settings.compensate,
         },
+        output_at=_OUTPUT,
     )

@@ -142,12 +142,16 @@ class Designed:
         How much of the past, in s, must be clean for an estimate.
     facts
         What is worth knowing of the design (ridge, orders, expected errors), for people and reports.
+    output_at
+        Where in the state the slots of `output` begin; None for a method that has none, whose gain cannot be
+        tuned.
     """
 
     step: StepFunction
     state: NDArray[np.float64]
     window_s: float
     facts: dict[str, Any]
+    output_at: int | None = None
 
 
 class Estimator(Protocol):

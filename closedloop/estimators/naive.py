@@ -27,9 +27,9 @@ from scipy import signal
 from closedloop.config.estimators import Naive
 from closedloop.errors import CalibrationError
 from closedloop.estimators.cascade import band_pass, cascade_slots, pass_on
-from closedloop.estimators.complex_fir import UNCERTAINTY, complex_fir, fir_state
+from closedloop.estimators.complex_fir import OUTPUT, complex_fir, fir_state
 from closedloop.estimators.interface import LEADS_S, N_LEADS, STEP, Designed, Rest
-from closedloop.estimators.uncertainty import learn_uncertainty
+from closedloop.estimators.output import learn_output
 from closedloop.estimators.window import stride_to
 from closedloop.jit import compiled
 
@@ -86,10 +86,11 @@ def design_naive(rest: Rest, settings: Naive) -> Designed:
     )
     begin = _CASCADE + cascade.size
     state = np.concatenate([[begin, 0.0], cascade, fir])
-    learn_uncertainty(naive, state, begin + UNCERTAINTY, rest)
+    learn_output(naive, state, begin + OUTPUT, rest)
     return Designed(
         step=naive,
         state=state,
         window_s=n_values * stride / rest.sfreq,
         facts={"values": n_values, "stride": stride, "order": settings.order},
+        output_at=begin + OUTPUT,
     )

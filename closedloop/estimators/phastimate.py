@@ -23,8 +23,6 @@ Departures from the paper:
 - For a lead the prediction goes on by as many values as it is long, and the Hilbert transform moves along;
   what is left of it, less than a value, is turned on at the peak's frequency. The paper predicts the last
   sample, and takes an offset within one and the same transform.
-- The amplitude is multiplied by one factor for each lead, which brings it closest to the target's on rest:
-  otherwise what it is too small by would pass for an error of phase.
 - It states no error; the error's model is fitted to its own predictions on rest.
 
 Forwards and backwards are computed as one symmetric filter, the taps' autocorrelation. That is no
@@ -36,8 +34,8 @@ A window without any variance, or one whose autoregressive model is singular, ha
 Slots of the state array: in its header the beginnings of the pieces that follow, in their order, and the
 end of the last; then E, the values dropped at each end, and H, those of the Hilbert transform. The pieces::
 
-    the model of the error (see `uncertainty`)
-    values ahead (N_LEADS, whole), cosine and sine of what is left of each lead, times its gain (N_LEADS of each)
+    the output (see `output`)
+    values ahead (N_LEADS, whole), cosine and sine of what is left of each lead (N_LEADS of each)
     half of the symmetric filter, from its middle on (order M + 1)
     half of the antisymmetric kernel that makes the imaginary part, from its middle on ((H + 1) // 2)
     and, of one window at a time: the values that the filter sees (kept + 2 M), the filtered ones that
@@ -56,8 +54,8 @@ from scipy import signal
 
 from closedloop.config.estimators import Phastimate
 from closedloop.errors import CalibrationError
-from closedloop.estimators.interface import LEADS_S, N_LEADS, STEP, Designed, Rest, run
-from closedloop.estimators.uncertainty import FITTED_RATE_HZ, N_SLOTS, learn_uncertainty, phase_sd
+from closedloop.estimators.interface import LEADS_S, STEP, Designed, Rest
+from closedloop.estimators.output import N_SLOTS, give, give_none, learn_output
 from closedloop.estimators.window import remember, stride_to, window_slots
 from closedloop.jit import compiled, inner
 
@@ -66,7 +64,7 @@ RATE_HZ = 1000.0
 FLANK_HZ = 3.0
 """Between pass and stop band of the least-squares filter: 6, 9, 13, 16 Hz on the paper's group's device."""
 
-_UNCERTAINTY, _AHEAD, _COSINE, _SINE, _FILTER, _HILBERT, _SEEN, _SERIES, _COVARIANCE = range(9)
+_OUTPUT, _AHEAD, _COSINE, _SINE, _FILTER, _HILBERT, _SEEN, _SERIES, _COVARIANCE = range(9)
 _PREDICTOR, _ROOM, _AROUND, _QUADRATURE, _WINDOW, _END, _EDGE, _N_HILBERT = range(9, 17)
 _HEADER = 17
 
@@ -177,19 +175,6 @@ def _lay_out(rest: Rest, taps: NDArray[np.float64], counts: _Lengths, stride: in
     return np.concatenate([begins, [counts.edge, counts.hilbert], *pieces])
 
 
-def _gains(state: NDArray[np.float64], rest: Rest) -> NDArray[np.float64]:
-    """Return for each lead the factor that brings predictions of rest closest to the target; 1 where none does."""
-    z, _ = run(phastimate, state.copy(), rest.inputs, every=max(1, int(rest.sfreq // FITTED_RATE_HZ)))
-    truth = rest.targets()
-    gains = np.ones(N_LEADS)
-    for lead in range(N_LEADS):
-        known = np.isfinite(truth[:, lead]) & np.isfinite(z[:, lead])
-        together = np.vdot(z[known, lead], truth[known, lead]).real
-        if together > 0.0:
-            gains[lead] = together / np.vdot(z[known, lead], z[known, lead]).real
-    return gains
-
-
 def design_phastimate(rest: Rest, settings: Phastimate) -> Designed:
     """Compute taps and lengths from band, rate and settings; rest serves the error's model alone.
 
@@ -209,15 +194,13 @@ def design_phastimate(rest: Rest, settings: Phastimate) -> Designed:
     counts = _lengths(settings, rate_hz)
     taps = band_pass(counts.filter_order, rate_hz, rest.band_hz, kind=settings.filter)
     state = _lay_out(rest, taps, counts, stride)
-    gains = _gains(state, rest)
-    for begin in (int(state[_COSINE]), int(state[_SINE])):
-        state[begin : begin + N_LEADS] *= gains
-    learn_uncertainty(phastimate, state, int(state[_UNCERTAINTY]), rest)
+    learn_output(phastimate, state, int(state[_OUTPUT]), rest)
     return Designed(
         step=phastimate,
         state=state,
         window_s=counts.window * stride / rest.sfreq,
         facts={"rate_hz": rate_hz, **asdict(counts)},
+        output_at=int(state[_OUTPUT]),
     )
 
 
@@ -373,11 +356,9 @@ def phastimate(
         return
     n_values = int(memory[0])
     known = begin >= 0 and _predict(state, memory[begin : begin + n_values], stop)
-    uncertainty = int(state[_UNCERTAINTY])
+    if not known:
+        give_none(first, stop, z, sd)
+        return
+    output = state[int(state[_OUTPUT]) : int(state[_OUTPUT]) + N_SLOTS]
     for lead in range(first, stop):
-        z[lead] = complex(np.nan, np.nan)
-        sd[lead] = np.nan
-        if known:
-            z[lead] = _take(state, n_values - 2 * int(state[_EDGE]), lead)
-            power = z[lead].real * z[lead].real + z[lead].imag * z[lead].imag
-            sd[lead] = phase_sd(state[uncertainty : uncertainty + N_SLOTS], lead, power)
+        give(output, lead, _take(state, n_values - 2 * int(state[_EDGE]), lead), z, sd)

@@ -34,7 +34,7 @@ Slots of the state array::
     8 where the rings begin   9 samples in a period P   10 samples between updates of w, 0: it stays
     11 at how many clean samples the next update comes   12 x   13 y   14 z   15 the last sample   16 the one before
     17 offset (µV)
-    then the model of the error (see `uncertainty`), the band-pass (see `cascade`), the rings: P phases, P samples.
+    then the output (see `output`), the band-pass (see `cascade`), the rings: P phases, P samples.
 """
 
 import cmath
@@ -48,7 +48,7 @@ from closedloop.config.estimators import Resonator
 from closedloop.errors import CalibrationError
 from closedloop.estimators.cascade import band_pass, cascade_slots, pass_on
 from closedloop.estimators.interface import LEAD_STEP_S, STEP, Designed, Rest
-from closedloop.estimators.uncertainty import N_SLOTS, learn_uncertainty, phase_sd
+from closedloop.estimators.output import N_SLOTS, give, give_none, learn_output
 from closedloop.jit import compiled, inner
 
 MU_S = 500.0
@@ -63,8 +63,8 @@ N_TERMS = 32
 
 _CLEAN, _FULL, _INTERVAL, _PEAK, _OMEGA, _ALPHA, _GAIN_RE, _GAIN_IM, _RINGS = range(9)
 _PERIOD, _UPDATE, _NEXT, _X, _Y, _Z, _LAST, _BEFORE, _OFFSET = range(9, 18)
-_UNCERTAINTY = 18
-_CASCADE = _UNCERTAINTY + N_SLOTS
+_OUTPUT = 18
+_CASCADE = _OUTPUT + N_SLOTS
 
 
 def design_resonator(rest: Rest, settings: Resonator) -> Designed:
@@ -96,7 +96,7 @@ def design_resonator(rest: Rest, settings: Resonator) -> Designed:
     state[[_RINGS, _PERIOD, _NEXT]] = _CASCADE + cascade.size, period, FIRST_UPDATE * period
     state[_UPDATE] = max(1, round(period / UPDATES_PER_PERIOD)) if settings.adapt else 0
     state[_CASCADE : _CASCADE + cascade.size] = cascade
-    learn_uncertainty(resonator, state, _UNCERTAINTY, rest)
+    learn_output(resonator, state, _OUTPUT, rest)
     return Designed(
         step=resonator,
         state=state,
@@ -107,6 +107,7 @@ def design_resonator(rest: Rest, settings: Resonator) -> Designed:
             "prefilter_order": settings.prefilter_order,
             "prefilter_deg": math.degrees(cmath.phase(response)),
         },
+        output_at=_OUTPUT,
     )
 
 
@@ -203,8 +204,9 @@ def resonator(
         _adapt(state, value, math.atan2(v, y))
     heard = state[_CLEAN] >= state[_FULL]
     now = state[_ALPHA] * complex(y, v) * complex(state[_GAIN_RE], state[_GAIN_IM])
-    power = now.real * now.real + now.imag * now.imag
+    if not heard:
+        give_none(first, stop, z, sd)
+        return
     for lead in range(first, stop):
         ahead = state[_OMEGA] * LEAD_STEP_S * lead
-        z[lead] = now * complex(math.cos(ahead), math.sin(ahead)) if heard else complex(np.nan, np.nan)
-        sd[lead] = phase_sd(state[_UNCERTAINTY : _UNCERTAINTY + N_SLOTS], lead, power) if heard else np.nan
+        give(state[_OUTPUT : _OUTPUT + N_SLOTS], lead, now * complex(math.cos(ahead), math.sin(ahead)), z, sd)

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from closedloop.estimators.complex_fir import complex_fir, fir_state
 from closedloop.estimators.interface import N_LEADS, Designed, predict
-from closedloop.estimators.uncertainty import rician_phase_sd
+from closedloop.estimators.output import rician_phase_sd
 
 
 def slow_predictions(x, weights, strides):

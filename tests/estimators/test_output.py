@@ -10,16 +10,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import special
 
-from closedloop.estimators.complex_fir import UNCERTAINTY, complex_fir, fir_state
+from closedloop.estimators.complex_fir import OUTPUT, complex_fir, fir_state
 from closedloop.estimators.interface import N_LEADS, Designed, Rest, predict
-from closedloop.estimators.uncertainty import (
+from closedloop.estimators.output import (
     N_GROUPS,
     N_SLOTS,
     error_model,
-    learn_uncertainty,
+    learn_output,
+    output_slots,
     phase_sd,
     rician_phase_sd,
-    uncertainty_slots,
 )
 
 
@@ -31,7 +31,7 @@ def phase_sds(slots, lead, powers, sds):
 
 def sd_at(power, *, noise=1.0, growth=0.0):
     """Return the modelled SD at one squared amplitude, of a model that is the same for every lead."""
-    slots = uncertainty_slots(np.full(N_LEADS, noise), np.full(N_LEADS, growth))
+    slots = output_slots(np.full(N_LEADS, noise), np.full(N_LEADS, growth))
     sds = np.empty(1)
     phase_sds(slots, 2, np.array([power]), sds)
     return sds[0]
@@ -85,7 +85,7 @@ def test_without_amplitude_there_is_no_sd(power):
 
 
 def test_each_lead_has_its_own_error():
-    slots = uncertainty_slots(1.0 + np.arange(N_LEADS), 0.01 * np.arange(N_LEADS))
+    slots = output_slots(1.0 + np.arange(N_LEADS), 0.01 * np.arange(N_LEADS))
     for lead in range(N_LEADS):
         sds = np.empty(1)
         phase_sds(slots, lead, np.array([25.0]), sds)
@@ -112,9 +112,9 @@ def test_errors_that_shrink_as_the_rhythm_grows_are_modelled_as_constant():
     assert noise[0] == pytest.approx(np.mean(np.abs(missed) ** 2), rel=1e-12)
 
 
-def last_value_filter():
+def last_value_filter(*, factor=1.0):
     """Return the state of a method that takes the newest value for the analytic signal, at every lead."""
-    weights = np.ones((N_LEADS, 1), complex)
+    weights = np.full((N_LEADS, 1), factor, complex)
     return fir_state([weights], strides=[1], noise=np.ones(N_LEADS), growth=np.zeros(N_LEADS))
 
 
@@ -133,29 +133,51 @@ def gaussian(rng, n_samples):
 
 
 def test_a_method_learns_its_own_error_on_rest():
-    """The newest value misses its own target by the error alone, a later one also by both of the values."""
+    """The newest value misses its own target by the error alone; of a later one, in white noise, it says nothing."""
     state = last_value_filter()
-    learn_uncertainty(complex_fir, state, UNCERTAINTY, rest_with_error(gaussian))
-    noise, growth = state[UNCERTAINTY : UNCERTAINTY + 2 * N_LEADS].reshape(2, N_LEADS)
+    learn_output(complex_fir, state, OUTPUT, rest_with_error(gaussian))
+    noise, growth = state[OUTPUT + 2 * N_LEADS : OUTPUT + 4 * N_LEADS].reshape(2, N_LEADS)
     assert noise[0] == pytest.approx(16.0, rel=0.1)
     assert growth[0] == pytest.approx(0.0, abs=0.01)
-    np.testing.assert_allclose(noise[1:], 16.0 + 10.0**2, rtol=0.1)
-    np.testing.assert_allclose(growth[1:], 1.0, atol=0.15)
+    sd = predict(Designed(complex_fir, state, 0.0, {}), np.full((1, 1), 10.0))[1][0]
+    assert sd[0] < math.radians(20.0)
+    assert (sd[1:] > math.radians(120.0)).all()
+
+
+def test_what_a_method_shrinks_is_no_error_of_its_phase_and_only_tuning_makes_it_larger():
+    rest = rest_with_error(gaussian)
+    large, small, tuned = last_value_filter(), last_value_filter(factor=0.5), last_value_filter(factor=0.5)
+    learn_output(complex_fir, large, OUTPUT, rest)
+    learn_output(complex_fir, small, OUTPUT, rest)
+    learn_output(complex_fir, tuned, OUTPUT, rest, tuned=True)
+    of = [predict(Designed(complex_fir, state, 0.0, {}), rest.inputs[:200], stop=1) for state in (large, small, tuned)]
+    np.testing.assert_allclose(of[1][1][:, 0], of[0][1][:, 0], rtol=1e-9)
+    np.testing.assert_allclose(of[1][0][:, 0], 0.5 * of[0][0][:, 0])
+    np.testing.assert_allclose(of[2][0][:, 0], of[0][0][:, 0], rtol=0.02)
+
+
+def test_tuning_turns_a_method_that_is_off_by_a_constant():
+    rest = rest_with_error(gaussian)
+    state = last_value_filter(factor=np.exp(0.7j))
+    learn_output(complex_fir, state, OUTPUT, rest, tuned=True)
+    z, _ = predict(Designed(complex_fir, state, 0.0, {}), rest.inputs[:200], stop=1)
+    turned = np.angle(np.mean(z[:, 0] * rest.inputs[:200, 0]))
+    assert turned == pytest.approx(0.0, abs=math.radians(2.0))
 
 
 def test_to_learn_the_error_changes_no_other_slot():
     before, state = last_value_filter(), last_value_filter()
-    learn_uncertainty(complex_fir, state, UNCERTAINTY, rest_with_error(gaussian))
+    learn_output(complex_fir, state, OUTPUT, rest_with_error(gaussian))
     changed = np.flatnonzero(state != before)
     assert changed.size > 0
-    assert ((changed >= UNCERTAINTY) & (changed < UNCERTAINTY + N_SLOTS)).all()
+    assert ((changed >= OUTPUT) & (changed < OUTPUT + N_SLOTS)).all()
 
 
 def test_a_rest_with_too_few_known_targets_leaves_the_sd_unknown_and_the_prediction_as_it_was():
     rest = rest_with_error(gaussian)
     rest.target[: -2 * N_GROUPS] = np.nan
     state = last_value_filter()
-    learn_uncertainty(complex_fir, state, UNCERTAINTY, rest)
+    learn_output(complex_fir, state, OUTPUT, rest)
     z, sd = predict(Designed(complex_fir, state, 0.0, {}), rest.inputs[:50])
     assert np.isnan(sd).all()
     np.testing.assert_array_equal(z, np.broadcast_to(rest.inputs[:50], z.shape))
@@ -163,7 +185,7 @@ def test_a_rest_with_too_few_known_targets_leaves_the_sd_unknown_and_the_predict
 
 @pytest.mark.uncompiled
 def test_the_compiled_sd_equals_the_plain_python(same_as_compiled):
-    slots = uncertainty_slots(np.full(N_LEADS, 4.0), np.full(N_LEADS, 0.1))
+    slots = output_slots(np.full(N_LEADS, 4.0), np.full(N_LEADS, 0.1))
     sds = np.empty(50)
     phase_sds(slots, 3, np.concatenate([[0.0], np.geomspace(1e-6, 1e9, 49)]), sds)
     same_as_compiled(sds=sds)

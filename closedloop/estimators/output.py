@@ -1,13 +1,15 @@
-"""How sure a prediction is: the error's variance, learnt on rest, and the SD of the phase that follows.
+"""The last step of every method: a gain, and how sure the prediction is.
+
+The gain is one complex number for each lead: one, unless a method is tuned.
 
 The phase error of a prediction z of a signal that it misses by a complex Gaussian error of
 variance s2 has the resultant length ``R(u) = sqrt(pi)/2 u exp(-u2/2) (I0(u2/2) + I1(u2/2))`` with
 ``u = |z| / s`` (Rician phase). Errors of real EEG grow with its amplitude, so ``s2 = a + b |z|2``,
-with a and b for each lead.
+with a and b for each lead, learnt on rest.
 
 Slots::
 
-    a (N_LEADS, µV²), b (N_LEADS), the table of SDs over u (N_TABLE, rad)
+    gain (N_LEADS real, N_LEADS imaginary), a (N_LEADS, µV²), b (N_LEADS), the table of SDs over u (N_TABLE, rad)
 """
 
 import math
@@ -22,7 +24,8 @@ from closedloop.jit import inner
 N_TABLE = 129
 TABLE_STEP = 1.0 / 16.0
 """Spacing of ``u`` in the table of SDs, which ends at u = 8 (5 degrees); beyond, SD = 1 / (sqrt(2) u)."""
-N_SLOTS = 2 * N_LEADS + N_TABLE
+N_SLOTS = 4 * N_LEADS + N_TABLE
+_NOISE, _GROWTH, _TABLE = 2 * N_LEADS, 3 * N_LEADS, 4 * N_LEADS
 N_GROUPS = 20
 FITTED_RATE_HZ = 25.0
 """The model is fitted to so many predictions a second of rest: neighbours tell little that is new."""
@@ -36,22 +39,32 @@ def rician_phase_sd(u: NDArray[np.float64]) -> NDArray[np.float64]:
         return np.sqrt(-2.0 * np.log(resultant))
 
 
-def uncertainty_slots(noise: NDArray[np.float64], growth: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Lay out the model.
+def output_slots(
+    noise: NDArray[np.float64], growth: NDArray[np.float64], gain: NDArray[np.complex128] | None = None
+) -> NDArray[np.float64]:
+    """Lay out gain and model.
 
     Parameters
     ----------
     noise, growth
         Arrays of shape (N_LEADS,): a in µV² and b of the error's variance a + b |z|².
+    gain
+        Complex array of shape (N_LEADS,); None: one.
     """
+    turn = np.ones(N_LEADS, np.complex128) if gain is None else gain
     u = np.maximum(TABLE_STEP * np.arange(N_TABLE), TABLE_STEP / 2)
-    return np.concatenate([noise, growth, rician_phase_sd(u)])
+    return np.concatenate([turn.real, turn.imag, noise, growth, rician_phase_sd(u)])
+
+
+def unknown_slots() -> NDArray[np.float64]:
+    """Lay out a gain of one and no model: every SD is NaN."""
+    return output_slots(np.full(N_LEADS, np.nan), np.zeros(N_LEADS))
 
 
 @inner
 def phase_sd(slots: NDArray[np.float64], lead: int, power: float) -> float:
     """Return the modelled SD of the phase error, in radians, at a squared amplitude in µV²; NaN without either."""
-    variance = slots[lead] + slots[N_LEADS + lead] * power
+    variance = slots[_NOISE + lead] + slots[_GROWTH + lead] * power
     if not (variance > 0.0 and 0.0 < power < math.inf):
         return np.nan
     u = math.sqrt(power / variance)
@@ -59,8 +72,26 @@ def phase_sd(slots: NDArray[np.float64], lead: int, power: float) -> float:
     k = int(min(place, 1e6))
     if k >= N_TABLE - 1:
         return 1.0 / (math.sqrt(2.0) * u)
-    table = 2 * N_LEADS + k
+    table = _TABLE + k
     return slots[table] + (place - k) * (slots[table + 1] - slots[table])
+
+
+@inner
+def give(
+    slots: NDArray[np.float64], lead: int, value: complex, z: NDArray[np.complex128], sd: NDArray[np.float64]
+) -> None:
+    """Write a method's value for a lead, in µV, turned by its gain, and the SD of its phase; NaN stays NaN."""
+    turned = complex(slots[lead], slots[N_LEADS + lead]) * value
+    z[lead] = turned
+    sd[lead] = phase_sd(slots, lead, turned.real * turned.real + turned.imag * turned.imag)
+
+
+@inner
+def give_none(first: int, stop: int, z: NDArray[np.complex128], sd: NDArray[np.float64]) -> None:
+    """Write that nothing is predicted."""
+    for lead in range(first, stop):
+        z[lead] = complex(np.nan, np.nan)
+        sd[lead] = np.nan
 
 
 def error_model(
@@ -99,25 +130,39 @@ def error_model(
     return noise, growth
 
 
-def learn_uncertainty(step: StepFunction, state: NDArray[np.float64], at: int, rest: Rest) -> None:
-    """Fit the model to a method's own predictions of rest and write it into the state's slots from ``at`` on.
+def learn_output(step: StepFunction, state: NDArray[np.float64], at: int, rest: Rest, *, tuned: bool = False) -> None:
+    """Fit gain and model to a method's own predictions of rest and write them into the state's slots.
 
     For methods that do not learn from the target: they cannot have learnt it by heart. Where rest has no
-    N_GROUPS predictions beside a known target, the SD stays unknown: NaN.
+    N_GROUPS predictions beside a known target, the gain is one and the SD stays unknown: NaN.
 
     Parameters
     ----------
     step, state
         The method, designed but for these slots; only these change.
     at
-        Where in the state the N_SLOTS slots of the model begin.
+        Where in the state its N_SLOTS slots begin.
     rest
         The stretch of rest.
+    tuned
+        Whether to set the gain to the one of least squared error; otherwise it is one, as published, and what a
+        method shrinks is told from what it misses.
     """
-    state[at : at + N_SLOTS] = uncertainty_slots(np.full(N_LEADS, np.nan), np.zeros(N_LEADS))
+    state[at : at + N_SLOTS] = unknown_slots()
     every = max(1, int(rest.sfreq // FITTED_RATE_HZ))
     z, _ = run(step, state.copy(), rest.inputs, every=every)
     truth = rest.targets()
     known = np.isfinite(truth).all(axis=1) & np.isfinite(z).all(axis=1)
-    if known.sum() >= N_GROUPS:
-        state[at : at + N_SLOTS] = uncertainty_slots(*error_model(z[known], truth[known]))
+    if known.sum() < N_GROUPS:
+        return
+    z, truth = z[known], truth[known]
+    power, together = np.mean(np.abs(z) ** 2, axis=0), np.mean(z.conj() * truth, axis=0)
+    if not ((power > 0.0) & (np.abs(together) > 0.0)).all():
+        return
+    gain = together / power
+    if tuned:
+        state[at : at + N_SLOTS] = output_slots(*error_model(gain * z, truth), gain)
+    else:
+        # The SD depends on |z|²/s2 alone: a prediction g times too small has the error of g z, and s2 over g².
+        noise, growth = error_model(np.abs(gain) * z, truth)
+        state[at : at + N_SLOTS] = output_slots(noise / np.abs(gain) ** 2, growth)
