@@ -9,9 +9,9 @@ until ``lead`` is reached, and how uncertain that is.
 Departures from the paper:
 
 * It predicts ahead; the paper stays at the present.
-* EM sees means of samples some 8 ms apart (FIT_RATE_HZ), not every sample: in simulations and in EEG of 6 people the phase is
-  as good or better, since the model need not spend oscillators and noise on what lies above; the parameters are
-  then taken to the rate of the filter.
+* EM sees means of samples some 8 ms apart (FIT_RATE_HZ), not every sample: in simulations and in EEG of 6 people
+  the phase is as good or better, since the model need not spend oscillators and noise on what lies above; the
+  parameters are then taken to the rate of the filter.
 * EM starts from several widths, the paper's (a = 0.99 at 1 kHz, which is 3.2 Hz) among them, with powers that
   are shares of the data's. The highest likelihood counts among the fits that hold a rhythm. One start alone
   decides the result, and at times ends without any rhythm.
