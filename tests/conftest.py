@@ -2,9 +2,9 @@
 
 The suite is run three times. The ordinary pass runs all; a pass with ``NUMBA_DISABLE_JIT=1`` runs the
 tests marked ``uncompiled`` and compares what they hand to `same_as_compiled` with what the ordinary
-pass stored; a pass with ``NUMBA_BOUNDSCHECK=1`` runs ``tests/core`` and ``tests/estimators``. The cache
-of compiled code (``CLOSEDLOOP_CACHE_DIR`` or the user's) is shared by all runs: its folder is named by
-the sources, so that sharing it saves minutes and cannot bring back old code.
+pass stored; a pass with ``NUMBA_BOUNDSCHECK=1`` runs ``tests/core``, ``tests/estimators`` and
+``tests/conformance``. The cache of compiled code (``CLOSEDLOOP_CACHE_DIR`` or the user's) is shared by all
+runs: its folder is named by the sources, so that sharing it saves minutes and cannot bring back old code.
 """
 
 import os
