@@ -43,8 +43,8 @@ from closedloop.signal.circular import circular_sd
 from closedloop.signal.conditioning import condition_all, design_conditioning
 from closedloop.signal.reference_phase import reference_phase
 from closedloop.signal.training_target import training_target
+from closedloop.sources.matched import matched
 from closedloop.sources.recording import Recording
-from closedloop.sources.synthetic import matched
 
 LEAD_S = 0.02
 SIMULATED_S = 300.0
@@ -145,7 +145,7 @@ def measure(name: str, montage: str) -> dict[str, Any]:
         return with_estimator(pipeline, Wiener(type="wiener"), spatial=Single(type="single", channel=channel))
 
     simulated = matched(fit, duration_s=SIMULATED_S, sfreq=sfreq, seed=1)
-    truth = np.angle(simulated.alpha)
+    truth = np.angle(simulated.rhythm[:, 0])
     for method, found in predictions(one_channel("matched"), simulated.recording).items():
         row[f"{method}, true phase"] = errors(at(truth, found.times_s, sfreq), found.phase)
 
