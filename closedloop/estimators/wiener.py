@@ -48,7 +48,8 @@ def design_wiener(rest: Rest, settings: Wiener) -> Designed:
     """
     stride = stride_to(INNER_RATE_HZ, rest.sfreq)
     n_values = [max(2, round(settings.window_s * rest.sfreq / stride))]
-    n_values += [max(2, round(settings.helper_window_s * rest.sfreq / stride))] * (rest.inputs.shape[1] - 1)
+    n_helpers = 0 if settings.helpers == "none" else rest.inputs.shape[1] - 1
+    n_values += [max(2, round(settings.helper_window_s * rest.sfreq / stride))] * n_helpers
     blocks = _blocks(rest, n_values, stride)
     fits = [_best(blocks, n_values[0], share) for share in (SHARES if len(n_values) > 1 else SHARES[:1])]
     best = min(fits, key=lambda fit: fit.error)

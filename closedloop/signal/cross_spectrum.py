@@ -89,7 +89,7 @@ def _welch(x: NDArray[np.float64], sfreq: float) -> tuple[NDArray[np.float64], N
         )
     parts = np.fft.rfft((view - view.mean(axis=-1, keepdims=True)) * taper)
     density = np.einsum("kif,kjf->fij", parts, parts.conj()) * (2.0 / (len(view) * sfreq * np.sum(taper**2)))
-    frequencies: NDArray[np.float64] = np.fft.rfftfreq(n_window, 1.0 / sfreq)
+    frequencies = np.asarray(np.fft.rfftfreq(n_window, 1.0 / sfreq), np.float64)
     return frequencies, density
 
 

@@ -43,7 +43,7 @@ def training_target(
     slope = np.linspace(x[0], x[-1], x.size)
     padded = np.pad(x - slope, reach, mode="reflect", reflect_type="odd")
     n_fft = fft.next_fast_len(padded.size + reach)
-    frequencies: NDArray[np.float64] = np.fft.fftfreq(n_fft, 1.0 / sfreq)
+    frequencies = np.asarray(np.fft.fftfreq(n_fft, 1.0 / sfreq), np.float64)
     spectrum = np.where(frequencies > 0.0, 2.0, 0.0) * fft.fft(padded, n_fft)
 
     def seen_through(gain: NDArray[np.float64]) -> NDArray[np.complex128]:

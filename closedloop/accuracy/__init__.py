@@ -1,0 +1,1 @@
+"""How accurate a method is: on real and matched EEG, beside its surrogate, published and tuned rivals beside it."""

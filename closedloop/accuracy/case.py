@@ -1,0 +1,143 @@
+"""One signal on which methods are compared: what they learn from, what they see, and what the phase really was."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from closedloop.calibration.rest import Band, measure_rest
+from closedloop.errors import CalibrationError
+from closedloop.estimators.interface import Rest
+from closedloop.signal.conditioning import condition_all, design_conditioning
+from closedloop.signal.cross_spectrum import fit_cross_spectrum
+from closedloop.signal.reference_phase import ReferencePhase, reference_phase
+from closedloop.signal.spatial import Weights, mix_all, weight_row
+from closedloop.signal.spectrum import SpectrumFit
+from closedloop.sources.matched import Matched, matched_channels
+from closedloop.sources.recording import Recording
+
+HIGH_PASS_HZ = 0.5
+NOTCHES_HZ = (50.0,)
+SYNTHETIC = "synthetic"
+TRUTHS: Mapping[str, str] = {"peak±2 Hz": "f0+-2", "peak±1 Hz": "f0+-1", "8-13 Hz": "8-13", "5-18 Hz": "5-18"}
+"""Members of the evaluation family, and how tables call them; `SYNTHETIC` is the true phase of matched EEG."""
+
+
+@dataclass(frozen=True)
+class Case:
+    """A signal with its helpers, cut into a stretch to learn from and one to be judged on.
+
+    Attributes
+    ----------
+    fit, rest
+        The spectrum of the first stretch, and what estimators are designed on.
+    inputs
+        Array of shape (n_samples, n_inputs) in µV: all of it, conditioned; first the signal, then its helpers.
+    first
+        The sample from which methods are judged.
+    reference
+        What the phase was, by each truth.
+    """
+
+    fit: SpectrumFit
+    rest: Rest
+    inputs: NDArray[np.float64]
+    first: int
+    reference: ReferencePhase
+
+    @property
+    def sfreq(self) -> float:
+        """Sampling rate in Hz."""
+        return self.rest.sfreq
+
+
+@dataclass(frozen=True)
+class Cases:
+    """A recording's own case, its matched synthetic one, and both again without a rhythm."""
+
+    real: Case
+    real_surrogate: Case
+    synthetic: Case
+    synthetic_surrogate: Case
+
+
+def make_cases(
+    recording: Recording, weights: Weights, *, rest_s: float, synthetic_s: float, seed: int, band_hz: Band = "auto"
+) -> Cases:
+    """Lay out all cases of one spatial filter over a recording.
+
+    Parameters
+    ----------
+    recording
+        Evenly sampled, without gaps; all its EEG channels help.
+    weights
+        The spatial filter.
+    rest_s
+        How much of the beginning methods learn from, in s.
+    synthetic_s
+        Length of the synthetic EEG in s.
+    seed
+        Of all that is drawn.
+    band_hz
+        The rhythm's band; auto: the peak of the beginning, 2 Hz to either side.
+
+    Raises
+    ------
+    CalibrationError
+        Where the recording holds gaps or samples that are no numbers, or is too short.
+    """
+    eeg = [name for name, role in zip(recording.names, recording.roles, strict=True) if role == "eeg"]
+    recording = recording.pick([*weights, *(name for name in eeg if name not in weights)])
+    if not np.isfinite(recording.samples).all() or (np.diff(recording.times_s) > 1.5 / recording.sfreq).any():
+        raise CalibrationError(f"{recording.name}: samples are missing or no numbers (limit: none)")
+    if not recording.duration_s > rest_s:
+        raise CalibrationError(
+            f"{recording.name}: {recording.duration_s:.1f} s leave nothing to judge after {rest_s:g} s of rest"
+        )
+    real = _family_case(recording, weights, rest_s, band_hz)
+    spectra = fit_cross_spectrum(recording.samples, recording.sfreq, real.fit.peak_hz)
+    made, flat = (
+        matched_channels(
+            spectra, recording.names, duration_s=synthetic_s, sfreq=recording.sfreq, seed=seed, with_rhythm=shown
+        )
+        for shown in (True, False)
+    )
+    return Cases(
+        real=real,
+        real_surrogate=_family_case(flat.recording, weights, rest_s, band_hz),
+        synthetic=_true_case(made, weights, rest_s, band_hz),
+        # The rhythm of the other case is not in this one: its phase is the phase of nothing.
+        synthetic_surrogate=_true_case(flat, weights, rest_s, band_hz),
+    )
+
+
+def _family_case(recording: Recording, weights: Weights, rest_s: float, band_hz: Band) -> Case:
+    raw = recording.samples @ weight_row(weights, recording.names)
+    fit, rest, inputs = _learnable(recording, weights, rest_s, band_hz)
+    family = reference_phase(raw, recording.sfreq, fit.peak_hz)
+    members = {TRUTHS[name]: phasors for name, phasors in family.members.items()}
+    return Case(fit, rest, inputs, len(rest.inputs), ReferencePhase(recording.sfreq, members))
+
+
+def _true_case(made: Matched, weights: Weights, rest_s: float, band_hz: Band) -> Case:
+    fit, rest, inputs = _learnable(made.recording, weights, rest_s, band_hz)
+    rhythm = made.rhythm @ weight_row(weights, made.recording.names)
+    reference = ReferencePhase(made.recording.sfreq, {SYNTHETIC: rhythm / np.abs(rhythm)})
+    return Case(fit, rest, inputs, len(rest.inputs), reference)
+
+
+def _learnable(
+    recording: Recording, weights: Weights, rest_s: float, band_hz: Band
+) -> tuple[SpectrumFit, Rest, NDArray[np.float64]]:
+    """Return spectrum and rest of the beginning, and the inputs of the whole."""
+    own = weight_row(weights, recording.names)
+    helpers = [row for name, row in zip(recording.names, np.eye(own.size), strict=True) if set(weights) != {name}]
+    conditioned = np.empty_like(recording.samples)
+    filters = design_conditioning(own.size, recording.sfreq, high_pass_hz=HIGH_PASS_HZ, notch_hz=NOTCHES_HZ)
+    condition_all(filters, recording.samples, conditioned)
+    inputs = np.empty((len(conditioned), 1 + len(helpers)))
+    mix_all(np.vstack([own, *helpers]), conditioned, inputs)
+    n_rest = round(rest_s * recording.sfreq)
+    fit, rest = measure_rest(recording.samples[:n_rest] @ own, inputs[:n_rest], recording.sfreq, band_hz)
+    return fit, rest, inputs
