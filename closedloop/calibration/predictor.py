@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     import mne
 
 Channel = str | Mapping[str, float]
+FIFF_UNIT_V = 107
+"""How the FIFF format, and with it MNE, numbers the unit of a voltage."""
 
 
 class Phases(NamedTuple):
@@ -158,12 +160,14 @@ def design(
     if isinstance(data, np.ndarray):
         if sfreq is None or channel is not None:
             raise ConfigError("an array needs its sampling rate, sfreq, and has no named channels")
+        if data.ndim not in (1, 2) or data[:1].size == 0:
+            raise ConfigError(f"array of shape {data.shape}: (n_samples,) or (n_samples, n_inputs) is needed")
         names: tuple[str, ...] = ()
         weights = np.eye(1 if data.ndim == 1 else data.shape[1])
         if estimator is None:
             estimator = Wiener(type="wiener", helpers="all")
     else:
-        if channel is None:
+        if not channel:
             raise ConfigError(f"channel is missing: the data have {', '.join(data.ch_names)}")
         if estimator is None:
             estimator = Wiener(type="wiener")
@@ -200,9 +204,6 @@ def _montage(
             name for name in given if name not in raw.info["bads"] and not (len(channel) == 1 and name in channel)
         ]
     names = tuple(dict.fromkeys([*channel, *helpers]))
-    for name in names:
-        if name not in raw.ch_names:
-            raise ConfigError(f"channel {name} is not in the data, which have {', '.join(raw.ch_names)}")
     own = weight_row(channel, names)
     return names, np.vstack([own, *(weight_row({name: 1.0}, names) for name in helpers)])
 
@@ -210,19 +211,30 @@ def _montage(
 def _samples(data: Any, names: tuple[str, ...], sfreq: float, n_channels: int) -> NDArray[np.float64]:
     """Return samples of shape (n_samples, n_channels) in µV, NaN where an annotation calls them bad."""
     if isinstance(data, np.ndarray):
+        if names:
+            raise ConfigError(f"the design was made on named channels, {', '.join(names)}, so it takes a Raw")
         samples = np.asarray(data[:, None] if data.ndim == 1 else data, dtype=float)
-        if names or samples.ndim != 2 or samples.shape[1] != n_channels:
-            raise ConfigError(f"array of shape {data.shape}: the design has {n_channels} channels {' '.join(names)}")
+        if samples.ndim != 2 or samples.shape[1] != n_channels:
+            raise ConfigError(f"array of shape {data.shape}: the design's samples are of {n_channels} channels")
         return np.ascontiguousarray(samples)
     if not names:
         raise ConfigError("the design was made on an array, so it takes arrays")
     if float(data.info["sfreq"]) != sfreq:
         raise ConfigError(f"sampling rate = {data.info['sfreq']:g} Hz is not the design's {sfreq:g} Hz")
-    missing = [name for name in names if name not in data.ch_names]
-    if missing:
-        raise ConfigError(f"channel {missing[0]} is not in the data, which have {', '.join(data.ch_names)}")
-    picked = data.get_data(picks=list(names), units="uV", reject_by_annotation="NaN", verbose="error")
-    return np.ascontiguousarray(picked.T)
+    _require_voltages(names, data)
+    picked = data.get_data(picks=list(names), reject_by_annotation="NaN", verbose="error")
+    return np.ascontiguousarray(1e6 * picked.T)
+
+
+def _require_voltages(names: tuple[str, ...], raw: "mne.io.BaseRaw") -> None:
+    """Refuse channels that the data lack, or that are not in V."""
+    kinds = dict(zip(raw.ch_names, raw.get_channel_types(), strict=True))
+    units = dict(zip(raw.ch_names, (channel["unit"] for channel in raw.info["chs"]), strict=True))
+    for name in names:
+        if name not in kinds:
+            raise ConfigError(f"channel {name} is not in the data, which have {', '.join(raw.ch_names)}")
+        if units[name] != FIFF_UNIT_V or kinds[name] == "stim":
+            raise ConfigError(f"channel {name} is of type {kinds[name]} and not a voltage, as EEG is")
 
 
 def _inputs(
