@@ -22,7 +22,7 @@ from closedloop.signal.circular import circular_sd
 HALF_WIDTHS_HZ = (1.0, 1.5, 2.0, 2.5, 3.0)
 """Of the bands around the peak that are tried."""
 SPACES: Mapping[str, Mapping[str, Sequence[Any]]] = {
-    "wiener": {"window_s": (0.25, 0.32, 0.5)},
+    "wiener": {"window_s": (0.25, 0.32, 0.4)},
     "echt": {"window_s": (0.25, 0.5, 1.0), "order": (1, 2)},
     "c-echt": {"cycles": (2, 3, 4, 6), "order": (1, 2)},
     "phastimate": {

@@ -20,7 +20,7 @@ class Wiener(Model):
     """How much of the past it uses, in s."""
     helpers: Literal["none", "all"] | Annotated[tuple[str, ...], Field(min_length=1, strict=False)] = "none"
     """Channels whose own past helps, where cross-validation finds that it does: none, all EEG, or their names."""
-    helper_window_s: Annotated[float, Field(ge=0.05, le=1.0)] = 0.128
+    helper_window_s: Annotated[float, Field(ge=0.05, le=1.0)] = 0.112
     """How much of the helpers' past is used, in s."""
 
 

@@ -6,12 +6,15 @@ after Hoerl & Kennard 1970, doi 10.1080/00401706.1970.10488634). The ridge is fo
 cross-validation, and the error's model is fitted to the held-out predictions, so that the SD of
 its error is what new data will show.
 
+The newest values count singly, older ones in bins of their mean: what the rhythm does next is told by detail
+that is milliseconds old, while half a cycle ago its outline is enough, and fewer weights are learnt better.
+Means all over, at 125 Hz, cost 3 to 7 % of the circular SD.
+
 Channels that help have a ridge of their own, since there are many more weights to learn for them. How
 much stronger it must be is found by the same cross-validation, and one of the candidates is to leave
 them out altogether: helpers that do not help are not used.
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,15 +25,20 @@ from closedloop.errors import CalibrationError
 from closedloop.estimators.complex_fir import OUTPUT, complex_fir, fir_state
 from closedloop.estimators.interface import LEADS_S, Designed, Rest
 from closedloop.estimators.output import error_model
-from closedloop.estimators.window import stride_to, windows
+from closedloop.estimators.window import stride_to
 
-INNER_RATE_HZ = 125.0
+STEP_RATE_HZ = 1000.0
 ROW_RATE_HZ = 62.5
 """Windows are learnt from at this rate: nearer ones say nothing new of a rhythm far below half of it."""
+FINE_BIN_S = 0.002
+COARSE_BIN_S = 0.008
+OWN_FINE_S = 0.064
+HELPERS_FINE_S = 0.016
+"""How much of the newest past counts in fine bins, of the signal itself and of each helper."""
 N_BLOCKS = 5
-RIDGES = 10.0 ** np.arange(-9.0, 0.5, 0.5)
-"""Candidates, relative to the mean power of the signal's own values."""
-SHARES = (0.0, 1e-4, 1e-3, 1e-2)
+RIDGES = 10.0 ** np.arange(-9.0, 0.0, 0.5)
+"""Candidates, relative to the mean power of the signal's own bins."""
+SHARES = (0.0, 1e-3, 1e-2)
 """Candidates of how much weaker the helpers count: the signal's ridge over theirs; 0 leaves them out."""
 MIN_GAIN = 0.002
 """Helpers are used where they lower the error by more than this share: less is chance."""
@@ -46,33 +54,78 @@ def design_wiener(rest: Rest, settings: Wiener) -> Designed:
     CalibrationError
         Where the stretch of rest is too short for the window.
     """
-    stride = stride_to(INNER_RATE_HZ, rest.sfreq)
-    n_values = [max(2, round(settings.window_s * rest.sfreq / stride))]
+    stride = stride_to(STEP_RATE_HZ, rest.sfreq)
+    rate_hz = rest.sfreq / stride
     n_helpers = 0 if settings.helpers == "none" else rest.inputs.shape[1] - 1
-    n_values += [max(2, round(settings.helper_window_s * rest.sfreq / stride))] * n_helpers
-    blocks = _blocks(rest, n_values, stride)
-    fits = [_best(blocks, n_values[0], share) for share in (SHARES if len(n_values) > 1 else SHARES[:1])]
+    bins = [_Bins.over(settings.window_s, OWN_FINE_S, rate_hz)]
+    bins += [_Bins.over(settings.helper_window_s, HELPERS_FINE_S, rate_hz)] * n_helpers
+    n_own = bins[0].ages.size - 1
+    blocks = _blocks(rest, bins, stride)
+    fits = [_best(blocks, n_own, share) for share in (SHARES if n_helpers else SHARES[:1])]
     best = min(fits, key=lambda fit: fit.error)
     if best.error > (1.0 - MIN_GAIN) * fits[0].error:
-        best, n_values = fits[0], n_values[:1]
+        best, bins = fits[0], bins[:1]
     noise, growth = error_model(*best.held_out(blocks))
-    lanes = np.split(best.weights(blocks).T, np.cumsum(n_values)[:-1], axis=1)
+    parts = np.split(best.weights(blocks).T, np.cumsum([b.ages.size - 1 for b in bins])[:-1], axis=1)
+    lanes = [b.taps(part) for b, part in zip(bins, parts, strict=True)]
     power = sum(float(np.sum(np.abs(targets) ** 2)) for _, targets in blocks)
     return Designed(
         step=complex_fir,
         state=fir_state(lanes, strides=[stride] * len(lanes), noise=noise, growth=growth),
-        window_s=max(n_values) * stride / rest.sfreq,
+        window_s=max(b.n_values for b in bins) / rate_hz,
         facts={
-            "taps": n_values[0],
+            "taps": bins[0].n_values,
+            "weights": n_own,
             "stride": stride,
             "ridge": best.ridge,
-            "helpers": len(n_values) - 1,
+            "helpers": len(bins) - 1,
             "helper_share": best.share,
             "explained": 1.0 - best.error / power,
             "explained_without_helpers": 1.0 - fits[0].error / power,
         },
         output_at=OUTPUT,
     )
+
+
+@dataclass(frozen=True)
+class _Bins:
+    """How the values of a window are put together: bin k holds the ages from ``ages[k]`` up to ``ages[k + 1]``."""
+
+    ages: NDArray[np.int64]
+
+    @classmethod
+    def over(cls, window_s: float, fine_s: float, rate_hz: float) -> "_Bins":
+        """Lay fine bins over the newest part of a window, coarse ones over the rest of it."""
+        fine = max(1, round(FINE_BIN_S * rate_hz))
+        coarse = max(fine, round(COARSE_BIN_S * rate_hz))
+        n_fine = round(min(fine_s, window_s) * rate_hz / fine)
+        n_coarse = max(1, round((window_s * rate_hz - n_fine * fine) / coarse))
+        return cls(np.cumsum([0] + [fine] * n_fine + [coarse] * n_coarse))
+
+    @property
+    def n_values(self) -> int:
+        """Values in the window."""
+        return int(self.ages[-1])
+
+    def seen(self, sums: NDArray[np.float64], rows: NDArray[np.int64], stride: int) -> NDArray[np.float64]:
+        """Return each bin's mean, less the window's, for windows that end at samples, from a signal's running sums.
+
+        Without the window's mean, what an electrode's drift leaves after the high-pass cannot shift a prediction.
+        """
+        at = sums[rows[:, None] + 1 - stride * self.ages]
+        means = -np.diff(at, axis=1) / (stride * np.diff(self.ages))
+        whole = (at[:, :1] - at[:, -1:]) / (stride * self.n_values)
+        binned: NDArray[np.float64] = means - whole
+        return binned
+
+    def taps(self, weights: NDArray[np.complex128]) -> NDArray[np.complex128]:
+        """Return the filter, of shape (N_LEADS, n_values), oldest value first, that weights of the bins make."""
+        lengths = np.diff(self.ages)
+        newest_first = (
+            np.repeat(weights / lengths, lengths, axis=1) - weights.sum(axis=1, keepdims=True) / self.n_values
+        )
+        taps: NDArray[np.complex128] = newest_first[:, ::-1]
+        return taps
 
 
 @dataclass(frozen=True)
@@ -155,12 +208,12 @@ def _moments(blocks: list[Block]) -> tuple[NDArray[np.float64], NDArray[np.compl
     return gram, moments
 
 
-def _blocks(rest: Rest, n_values: list[int], stride: int) -> list[Block]:
+def _blocks(rest: Rest, bins: list[_Bins], stride: int) -> list[Block]:
     """Cut the rest into blocks of windows that share no sample, nor any sample that a lead reaches.
 
     A target is acausal and knows a few tenths of a second more on either side.
     """
-    reach = max(n_values) * stride - 1
+    reach = max(b.n_values for b in bins) * stride - 1
     guard = reach + int(np.ceil(LEADS_S[-1] * rest.sfreq))
     length = (len(rest.inputs) - reach) // N_BLOCKS
     if length < 2 * guard:
@@ -168,26 +221,12 @@ def _blocks(rest: Rest, n_values: list[int], stride: int) -> list[Block]:
             f"calibration of {len(rest.inputs) / rest.sfreq:.1f} s is too short for a window of "
             f"{(reach + 1) / rest.sfreq:g} s: at least {(2 * N_BLOCKS + 1) * guard / rest.sfreq:.1f} s are needed"
         )
-    every = stride_to(ROW_RATE_HZ, rest.sfreq)
     targets = rest.targets()
+    sums = np.cumsum(np.vstack([np.zeros(rest.inputs.shape[1]), rest.inputs]), axis=0)
     blocks = []
     for k in range(N_BLOCKS):
-        rows = np.arange(reach + k * length, reach + (k + 1) * length - guard, every)
-        seen = np.concatenate(list(_seen(rest.inputs, n_values, stride, rows)), axis=1)
-        known = np.isfinite(targets[rows]).all(axis=1) & np.isfinite(seen).all(axis=1)
+        rows = np.arange(reach + k * length, reach + (k + 1) * length - guard, stride_to(ROW_RATE_HZ, rest.sfreq))
+        seen = np.concatenate([b.seen(sums[:, column], rows, stride) for column, b in enumerate(bins)], axis=1)
+        known = np.isfinite(targets[rows]).all(axis=1)
         blocks.append((seen[known], targets[rows][known]))
     return blocks
-
-
-def _seen(
-    inputs: NDArray[np.float64], n_values: list[int], stride: int, rows: NDArray[np.int64]
-) -> Iterator[NDArray[np.float64]]:
-    """Yield each input's windows that end at the rows, each without its own mean.
-
-    So the weights come to sum to zero: what an electrode's drift leaves after the high-pass cannot shift
-    a prediction.
-    """
-    for column, n in enumerate(n_values):
-        view, first = windows(inputs[:, column], n, stride)
-        seen = view[rows - first]
-        yield seen - seen.mean(axis=1, keepdims=True)
