@@ -1,5 +1,7 @@
 """Every field of a pipeline, a device and a design lands in the core's state."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from pydantic import BaseModel
@@ -7,11 +9,15 @@ from pydantic import BaseModel
 from closedloop.calibration.assemble import HORIZON_SAMPLES, RATE_GAIN, assemble
 from closedloop.calibration.design import design
 from closedloop.config.pipeline import Conditioning, Gates, Limits, SinglePulse, Target, Train
+from closedloop.core.pulse_artifact import make_artifact
+from closedloop.core.replay import play
 from closedloop.core.state import MAX_SIGNALS, N_BLOCKS, silent
 from closedloop.core.storage import to_arrays
 from closedloop.estimators.complex_fir import complex_fir
+from closedloop.estimators.interface import run
 from closedloop.protocols.trials import draw_trials
-from closedloop.signal.conditioning import design_conditioning
+from closedloop.signal.conditioning import condition_all, design_conditioning
+from closedloop.signal.spatial import mix_all
 
 SFREQ = 125.0
 HAND = {"signals.hand": {"spatial": {"type": "single", "channel": "EMG"}}}
@@ -263,3 +269,69 @@ def test_a_gap_is_forgotten_after_the_longest_window(lay_out, window_s, quality_
 def test_the_rings_have_a_column_for_every_channel_that_is_recorded(lay_out):
     pipeline_reads = {"signals.alpha.spatial": {"type": "single", "channel": "F3"}}
     assert lay_out(pipeline_reads)[0].values.shape[1] == 5
+
+
+SINGLE = {"type": "single", "channel": "F3"}
+HELPED = {
+    "by all EEG": {"signals.alpha.estimator": {"type": "wiener", "helpers": "all"}},
+    "by two that are named": {
+        "signals.alpha": {"spatial": SINGLE, "estimator": {"type": "wiener", "helpers": ["C3", "Fz"]}}
+    },
+    "by one that is left out": {"signals.alpha.estimator": {"type": "wiener", "helpers": ["EMG"]}},
+    "and another signal by others": {
+        "signals.alpha.estimator": {"type": "wiener", "helpers": "all"},
+        "signals.other": {
+            "spatial": {"type": "single", "channel": "C3"},
+            "estimator": {"type": "wiener", "helpers": ["F3"]},
+        },
+    },
+}
+
+
+def predicted(found, signal, samples):
+    """Return what a signal's estimator says of a recording's samples, and its state after the last of them."""
+    raw = np.ascontiguousarray(samples[:, found.montage.places])
+    conditioned = np.empty_like(raw)
+    condition_all(design_conditioning(raw.shape[1], SFREQ, high_pass_hz=0.5, notch_hz=(50.0,)), raw, conditioned)
+    weights = found.montage.inputs(signal)
+    inputs = np.empty((len(raw), len(weights)))
+    mix_all(weights, conditioned, inputs)
+    designed = found.signals[found.signal_names[signal]].designed
+    state = designed.state.copy()
+    return *run(designed.step, state, inputs), state
+
+
+@pytest.mark.parametrize("changes", HELPED.values(), ids=HELPED.keys())
+def test_the_core_predicts_from_all_inputs_as_the_estimator_does_outside(lay_out, wired, changes):
+    core, steps, found = lay_out(changes)
+    samples = wired.samples[:2000].copy()
+    samples[700, 1] = np.nan
+    expected = [predicted(found, signal, samples) for signal in range(len(found.signal_names))]
+    ends = [50, 51, 400, 699, 701, 740, 1000, 2000]
+    chunks = [(samples[a:b], wired.times_s[a:b] + 0.01) for a, b in pairwise([0, *ends])]
+    for _ in play(core, steps, chunks, make_artifact(np.zeros((0, 5)))):
+        newest = core.timing["index"][0]
+        leads = slice(2, 5)  # from 20 ms on, delay and latency, for 20 ms of planning
+        for signal, (z, sd, _) in enumerate(expected):
+            np.testing.assert_array_equal(core.signals.z[signal, leads], z[newest, leads])
+            np.testing.assert_array_equal(core.signals.sd[signal, leads], sd[newest, leads])
+    assert newest == len(samples) - 1
+    for signal, (_, _, state) in enumerate(expected):
+        np.testing.assert_array_equal(core.signals.states[signal], state)
+
+
+def test_helpers_that_are_asked_for_and_help_are_among_the_inputs(lay_out):
+    core, _, found = lay_out(HELPED["by all EEG"])
+    assert found.signals["alpha"].designed.facts["helpers"] == 4
+    assert core.signals.first_input.tolist() == [0, 5]
+    np.testing.assert_array_equal(core.signals.weights, found.montage.inputs(0))
+    assert (
+        found.signals["alpha"].designed.facts["explained"]
+        > (found.signals["alpha"].designed.facts["explained_without_helpers"])
+    )
+
+
+def test_a_helper_that_does_not_help_is_read_and_not_used(lay_out):
+    core, _, found = lay_out(HELPED["by one that is left out"])
+    assert found.signals["alpha"].designed.facts["helpers"] == 0
+    assert core.signals.first_input.tolist() == [0, 2]

@@ -132,3 +132,77 @@ def test_an_average_of_no_eeg_channel_at_all_is_refused(make_pipeline, make_reco
         "signals.alpha.spatial: rest.edf has no EEG channel to average (at least 1), but A (misc), B (emg); "
         "name it under channels"
     )
+
+
+HJORTH = {"type": "hjorth", "center": "F3", "neighbours": ["F7", "C3"]}
+
+
+def helped(make_pipeline, helpers, spatial=HJORTH, changes=()):
+    estimator = {"type": "wiener"} if helpers is None else {"type": "wiener", "helpers": helpers}
+    return filtered(make_pipeline, spatial, {"signals.alpha.estimator": estimator, **dict(changes)})
+
+
+def helpers_of(montage, signal=0):
+    return [montage.names[place] for place in montage.helpers[signal]]
+
+
+@pytest.mark.parametrize("helpers", [None, "none"])
+def test_no_channel_helps_unless_asked_for(make_pipeline, recording, helpers):
+    montage = find_montage(helped(make_pipeline, helpers), recording)
+    assert helpers_of(montage) == []
+    assert montage.names == ("C3", "F3", "F7")
+    assert montage.inputs(0).tolist() == montage.weights.tolist()
+
+
+def test_all_eeg_channels_may_help_also_those_of_the_filter_and_no_other_role(make_pipeline, recording):
+    montage = find_montage(helped(make_pipeline, "all"), recording)
+    assert helpers_of(montage) == ["Fz", "C3", "F3", "F7"]
+    assert "EMG" not in montage.names
+
+
+def test_named_channels_help_in_the_order_in_which_they_are_named_whatever_their_role(make_pipeline, recording):
+    montage = find_montage(helped(make_pipeline, ["F7", "EMG", "Fz"]), recording)
+    assert helpers_of(montage) == ["F7", "EMG", "Fz"]
+    assert montage.names == NAMES
+    assert montage.roles == ROLES
+
+
+@pytest.mark.parametrize(
+    "spatial",
+    [{"type": "single", "channel": "F3"}, {"type": "weights", "weights": {"F3": -2.0}}],
+    ids=["single", "weights"],
+)
+@pytest.mark.parametrize(("helpers", "left"), [("all", ["Fz", "C3", "F7"]), (["F3", "Fz"], ["Fz"]), (["F3"], [])])
+def test_a_channel_that_is_the_signal_does_not_help_it(make_pipeline, recording, spatial, helpers, left):
+    assert helpers_of(find_montage(helped(make_pipeline, helpers, spatial), recording)) == left
+
+
+@pytest.mark.parametrize(
+    ("roles", "left"),
+    [({"EMG": "eeg"}, ["Fz", "EMG", "C3", "F3", "F7"]), ({"F7": "misc", "Fz": "emg"}, ["C3", "F3"])],
+)
+def test_who_helps_follows_the_roles_that_the_pipeline_gives(make_pipeline, recording, roles, left):
+    assert helpers_of(find_montage(helped(make_pipeline, "all", changes={"channels": roles}), recording)) == left
+
+
+def test_an_unknown_helper_is_named_with_the_channels_that_are_there(make_pipeline, recording, one_line_error):
+    line = one_line_error(ConfigError, find_montage, helped(make_pipeline, ["F7", "Cz"]), recording)
+    assert line == "signals.alpha.estimator.helpers: channel Cz is not in rest.edf, which has Fz, EMG, C3, F3, F7"
+
+
+def test_the_inputs_are_the_signal_and_then_each_helper_as_it_was_recorded(make_pipeline, recording):
+    montage = find_montage(helped(make_pipeline, ["F7", "EMG"]), recording)
+    x = recording.samples
+    _, emg, c3, f3, f7 = x.T
+    np.testing.assert_allclose(
+        x[:, montage.places] @ montage.inputs(0).T, np.column_stack([f3 - (f7 + c3) / 2, f7, emg]), atol=1e-12
+    )
+
+
+def test_each_signal_has_its_own_helpers(make_pipeline, recording):
+    other = {"spatial": {"type": "single", "channel": "C3"}, "estimator": {"type": "wiener", "helpers": "all"}}
+    without = {"spatial": {"type": "single", "channel": "F7"}, "estimator": {"type": "echt"}}
+    pipeline = helped(make_pipeline, ["Fz"], changes={"signals.other": other, "signals.without": without})
+    montage = find_montage(pipeline, recording)
+    assert [helpers_of(montage, signal) for signal in range(3)] == [["Fz"], ["Fz", "F3", "F7"], []]
+    assert [len(montage.inputs(signal)) for signal in range(3)] == [2, 4, 1]
