@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
-from rich.table import Table
+from rich.table import Column, Table
 from rich.text import Text
 
 from closedloop.errors import ClosedloopError
@@ -240,11 +240,12 @@ def list_recordings(as_json: Annotated[bool, typer.Option("--json", help="Print 
         content = [{**vars(entry), "path": None if path is None else str(path)} for entry, path in found]
         sys.stdout.write(json.dumps(content, indent=2, ensure_ascii=False) + "\n")
         return
-    table = Table("name", "here", "origin", "licence", "SHA-256")
+    table = Table(Column("name", no_wrap=True), "here", "eyes", "origin", "licence", "SHA-256")
     for entry, path in found:
-        table.add_row(entry.name, "no" if path is None else "yes", entry.origin, entry.licence, entry.sha256[:12] + "…")
+        here, eyes = "no" if path is None else "yes", entry.eyes or "–"
+        table.add_row(entry.name, here, eyes, entry.origin, entry.licence, entry.sha256[:12] + "…")
     out.print(table)
-    out.print("`closedloop recordings path NAME` fetches what is not here.")
+    out.print("`closedloop recordings path NAME` fetches what is not here or says how to make it.")
 
 
 @recordings.command("path", epilog="Example: closedloop recordings path Subject25_1.edf")

@@ -4,6 +4,7 @@ import os
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
+from typing import Literal
 
 import platformdirs
 import pooch
@@ -31,7 +32,11 @@ class Entry:
     origin, licence, citation
         Where it comes from, what is allowed, and what to cite.
     url
-        Where it is fetched from; None for what comes with the package.
+        Where it is fetched from; None for what comes with the package or is made on this machine.
+    made_by
+        The script that makes it, for what neither comes with the package nor can be fetched.
+    eyes
+        Whether they were closed or open; None where both, or where nobody's.
     usable_s
         The part that may be used, in s; None: all of it.
     note
@@ -46,6 +51,8 @@ class Entry:
     licence: str
     citation: str | None
     url: str | None
+    made_by: str | None
+    eyes: Literal["closed", "open"] | None
     usable_s: tuple[float, float] | None
     note: str
 
@@ -81,7 +88,8 @@ def cache_folder() -> Path:
 def locate(name: str) -> Path:
     """Return the path of a recording: of a file, or of one that the index knows by name.
 
-    What the index knows and this machine lacks is fetched from its origin into the user's cache.
+    What the index knows and this machine lacks is fetched from its origin into the user's cache, where it
+    has one.
 
     Raises
     ------
@@ -121,13 +129,19 @@ def open_recording(name: str) -> Recording:
 def _checked(entry: Entry, path: Path) -> Path:
     sha256 = file_sha256(path)
     if sha256 != entry.sha256:
+        remedy = "it is fetched anew" if entry.made_by is None else f"make it anew with {entry.made_by}"
         raise RecordingError(
-            f"{path} is not {entry.name}: its SHA-256 is {sha256}, not {entry.sha256}; remove it and it is fetched anew"
+            f"{path} is not {entry.name}: its SHA-256 is {sha256}, not {entry.sha256}; remove it and {remedy}"
         )
     return path
 
 
 def _fetch(entry: Entry) -> Path:
+    if entry.made_by is not None:
+        raise RecordingError(
+            f"{entry.name} is not here and cannot be fetched: make {entry.file} with {entry.made_by} and name "
+            f"its folder in {FOLDER_VARIABLE}"
+        )
     if entry.url is None:
         raise RecordingError(f"{entry.name} did not come with closedloop: install it again")
     try:

@@ -31,6 +31,8 @@ def entry(url=None, content=CONTENT, **fields):
             "licence": "none",
             "citation": None,
             "url": url,
+            "made_by": None,
+            "eyes": None,
             "usable_s": None,
             "note": "",
             **fields,
@@ -82,6 +84,21 @@ def test_every_entry_says_where_it_comes_from_and_what_is_allowed():
         assert one.origin
         assert one.licence
         assert one.url is None or one.url.endswith(one.file)
+        assert one.eyes in {"closed", "open", None}
+
+
+def test_every_recording_comes_along_or_is_fetched_or_is_made_by_a_script_that_is_there():
+    for one in entries():
+        comes_along = (shipped_folder("recordings") / one.file).is_file()
+        assert [comes_along, one.url is not None, one.made_by is not None].count(True) == 1
+        if one.made_by is not None:
+            folder, script = one.made_by.split("/")
+            assert (shipped_folder(folder) / script).is_file()
+
+
+def test_there_are_recordings_with_open_eyes_and_with_closed_ones():
+    assert {one.eyes for one in entries() if "eegmat" in one.origin} == {"closed"}
+    assert {one.name for one in entries() if one.eyes == "open"} == {"eyes-open"}
 
 
 def test_the_embedded_recording_is_the_one_of_the_index(cache):
@@ -197,6 +214,23 @@ def test_what_should_have_come_along_and_did_not_is_told(cache, known, one_line_
     assert one_line_error(RecordingError, locate, "away") == "away did not come with closedloop: install it again"
 
 
+def test_what_has_to_be_made_is_told_with_the_script_that_makes_it(cache, known, one_line_error):
+    known(entry(made_by="recordings/make_away.py"))
+    said = one_line_error(RecordingError, locate, "away")
+    assert said == (
+        "away is not here and cannot be fetched: make away.edf with recordings/make_away.py and name its folder in "
+        "CLOSEDLOOP_RECORDINGS"
+    )
+
+
+def test_what_was_made_and_is_not_the_indexs_is_told_with_the_script(cache, known, one_line_error):
+    cache.mkdir()
+    (cache / "away.edf").write_bytes(b"something else")
+    known(entry(made_by="recordings/make_away.py"))
+    said = one_line_error(RecordingError, locate, "away")
+    assert said.endswith("remove it and make it anew with recordings/make_away.py")
+
+
 def test_an_unknown_name_is_told_with_those_that_are_known(cache, known, one_line_error):
     known(entry())
     said = one_line_error(RecordingError, locate, "nowhere.edf")
@@ -243,7 +277,7 @@ def test_of_a_known_recording_only_the_usable_part_is_kept(recordings_folder):
 
 
 def test_every_real_recording_that_is_here_is_the_one_of_the_index(recordings_folder):
-    here = [one for one in entries() if one.url is not None and find(one) is not None]
+    here = [one for one in entries() if (one.url or one.made_by) and find(one) is not None]
     assert here
     for one in here:
         assert locate(one.name).stat().st_size == one.bytes
