@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from importlib.metadata import entry_points
 from pathlib import Path
 
 import edfio
@@ -18,6 +19,7 @@ from closedloop.session.folder import SessionFolder
 from closedloop.sources.library import entries
 from closedloop.sources.synthetic import simulate
 
+INSTALLED = {point.name for point in entry_points(group="closedloop.estimators")}
 PROGRAM = str(Path(sys.executable).with_name("closedloop"))
 CHANNELS = ["F7", "F3", "Fz", "C3"]
 FILES = {"session.json", "state.npz", "inputs.bin", "samples.bin", "events.jsonl", "summary.json", "report.png"}
@@ -386,7 +388,7 @@ BAD = {
     "an unknown estimator": (
         pipeline("{type: wiener}", "{type: plugin, name: nonsense}"),
         RUN,
-        ["nonsense: there is no such method (installed: echt, wiener)"],
+        [f"nonsense: there is no such method (installed: {', '.join(sorted(INSTALLED))})"],
     ),
     "a place below a file": (
         nothing,
