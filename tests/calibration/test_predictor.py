@@ -237,7 +237,7 @@ def test_a_sample_that_is_no_number_silences_one_window_whichever_input_lacks_it
     assert many.facts["helpers"] == 3
     stream = samples.copy()
     stream[1250, channel] = missing
-    window_s = 0.32 if channel == 0 else 0.128
+    window_s = HELPED.window_s if channel == 0 else HELPED.helper_window_s
     assert blind_s(at_once(many, stream)) == pytest.approx((10.0, 10.0 + window_s))
 
 

@@ -16,8 +16,8 @@ BAND_HZ = (8.0, 12.0)
 AMPLITUDE_UV = 10.0
 WIENER = Wiener(type="wiener", window_s=0.5)
 HELPED = Wiener(type="wiener", helpers="all")
-OWN, HELPERS = 40, 16
-"""Values of HELPED's windows: 0.32 and 0.128 s at 125 Hz."""
+OWN, HELPERS = (round(length_s * SFREQ) for length_s in (HELPED.window_s, HELPED.helper_window_s))
+"""Values of HELPED's windows; at 125 Hz every bin is one value."""
 
 
 def circular_sd(error):
