@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from closedloop.errors import CalibrationError
 from closedloop.estimators.interface import Rest
 from closedloop.signal.spectrum import SpectrumFit, fit_spectrum
-from closedloop.signal.training_target import training_target
+from closedloop.signal.training_target import target_error_uv2, training_target
 
 BAND_HALF_WIDTH_HZ = 2.0
 CLEAR_SNR_DB = 10.0
@@ -52,6 +52,7 @@ def measure_rest(
         sfreq=sfreq,
         band_hz=band_hz,
         peak_hz=fit.peak_hz,
+        target_error_uv2=target_error_uv2(band_hz, fit),
     )
     return fit, rest
 

@@ -125,9 +125,7 @@ def _judge(method: str, settings: Any, rest: Rest) -> Tuned:
     designed = find_estimator(method)(rest, settings)
     if designed.output_at is not None:
         learn_output(designed.step, designed.state, designed.output_at, rest, tuned=True)
-    z, _ = predict(
-        designed, rest.inputs, first=LEAD, stop=LEAD + 1, every=max(1, int(rest.sfreq // JUDGED_RATE_HZ))
-    )
+    z, _ = predict(designed, rest.inputs, first=LEAD, stop=LEAD + 1, every=max(1, int(rest.sfreq // JUDGED_RATE_HZ)))
     truth = rest.targets()[:, LEAD]
     known = np.isfinite(z[:, LEAD]) & np.isfinite(truth)
     if not known.any():

@@ -94,6 +94,9 @@ class Rest:
         Lower and upper edge of the rhythm's band in Hz.
     peak_hz
         The rhythm's frequency in Hz.
+    target_error_uv2
+        By how much the target itself misses the rhythm, as a variance in µV²: what no comparison with the
+        target can show.
 
     Raises
     ------
@@ -106,6 +109,7 @@ class Rest:
     sfreq: float
     band_hz: tuple[float, float]
     peak_hz: float
+    target_error_uv2: float = 0.0
 
     def __post_init__(self) -> None:
         if not np.any(self.inputs):

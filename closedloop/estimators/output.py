@@ -39,6 +39,37 @@ def rician_phase_sd(u: NDArray[np.float64]) -> NDArray[np.float64]:
         return np.sqrt(-2.0 * np.log(resultant))
 
 
+def half_width(sd: NDArray[np.float64], share: float) -> NDArray[np.float64]:
+    """Return the half width, in rad, of the interval around a predicted phase that holds a share of all errors.
+
+    Parameters
+    ----------
+    sd
+        Circular SD of the error in rad, as a step gives it; NaN gives NaN.
+    share
+        Of the errors, between 0 and 1.
+
+    Notes
+    -----
+    The density of the Rician phase (see above) is integrated numerically; between the table's values of u the
+    half width is interpolated over the SD.
+    """
+    u = np.concatenate([[0.0], np.geomspace(1e-3, 40.0, 400)])
+    phase = np.linspace(0.0, np.pi, 2001)
+    along = u[:, None] * np.cos(phase)
+    density = np.exp(-(u[:, None] ** 2)) / np.pi + 2.0 * along / math.sqrt(np.pi) / 2.0 * np.exp(
+        -((u[:, None] * np.sin(phase)) ** 2)
+    ) * (1.0 + special.erf(along))
+    within = np.cumsum((density[:, 1:] + density[:, :-1]) / 2.0, axis=1) * phase[1]
+    widths = np.array([np.interp(share * row[-1], row, phase[1:]) for row in within])
+    spread = rician_phase_sd(np.maximum(u, 1e-6))
+    order = np.argsort(spread)
+    # Beyond the table the error is as good as normal.
+    small = sd < spread[order[0]]
+    table: NDArray[np.float64] = np.interp(sd, spread[order], widths[order])
+    return np.where(small, sd * special.ndtri(0.5 + share / 2.0), table)
+
+
 def output_slots(
     noise: NDArray[np.float64], growth: NDArray[np.float64], gain: NDArray[np.complex128] | None = None
 ) -> NDArray[np.float64]:
@@ -160,9 +191,10 @@ def learn_output(step: StepFunction, state: NDArray[np.float64], at: int, rest: 
     if not ((power > 0.0) & (np.abs(together) > 0.0)).all():
         return
     gain = together / power
+    noise, growth = error_model((gain if tuned else np.abs(gain)) * z, truth)
+    noise += rest.target_error_uv2
     if tuned:
-        state[at : at + N_SLOTS] = output_slots(*error_model(gain * z, truth), gain)
+        state[at : at + N_SLOTS] = output_slots(noise, growth, gain)
     else:
         # The SD depends on |z|²/s2 alone: a prediction g times too small has the error of g z, and s2 over g².
-        noise, growth = error_model(np.abs(gain) * z, truth)
         state[at : at + N_SLOTS] = output_slots(noise / np.abs(gain) ** 2, growth)

@@ -71,7 +71,7 @@ def design_wiener(rest: Rest, settings: Wiener) -> Designed:
     power = sum(float(np.sum(np.abs(targets) ** 2)) for _, targets in blocks)
     return Designed(
         step=complex_fir,
-        state=fir_state(lanes, strides=[stride] * len(lanes), noise=noise, growth=growth),
+        state=fir_state(lanes, strides=[stride] * len(lanes), noise=noise + rest.target_error_uv2, growth=growth),
         window_s=max(b.n_values for b in bins) / rate_hz,
         facts={
             "taps": bins[0].n_values,

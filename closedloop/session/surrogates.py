@@ -2,7 +2,7 @@
 
 A surrogate is one channel of noise with the background spectrum that calibration fitted, the peak
 removed and all phases random. It is calibrated and run like the recording, at the same wanted rate,
-but with the rhythm gate open: that gate exists to refuse just this.
+but with the gates on rhythm and phase SD open: they exist to refuse just this.
 """
 
 from collections.abc import Sequence
@@ -22,6 +22,8 @@ from closedloop.sources.recording import Recording
 CHANNEL = "surrogate"
 OPEN_DB = -1000.0
 """A limit of the rhythm gate that any power passes."""
+OPEN_SD_DEG = 90.0
+"""A limit of the phase's SD that leaves the choice to the wanted rate."""
 
 
 def surrogate_recording(design: Design, *, duration_s: float, seed: int) -> Recording:
@@ -51,7 +53,9 @@ def surrogate_pipeline(pipeline: Pipeline, *, rhythm_snr_db: float | str = OPEN_
     """Return the pipeline with its target signal read from the surrogate's one channel."""
     target = pipeline.signals[pipeline.target.signal]
     signal = target.model_copy(update={"spatial": Single(type="single", channel=CHANNEL)})
-    gates = pipeline.gates.model_copy(update={"rhythm_snr_db": rhythm_snr_db, "quiet": ()})
+    gates = pipeline.gates.model_copy(
+        update={"rhythm_snr_db": rhythm_snr_db, "max_phase_sd_deg": OPEN_SD_DEG, "quiet": ()}
+    )
     return pipeline.model_copy(update={"channels": {}, "signals": {pipeline.target.signal: signal}, "gates": gates})
 
 

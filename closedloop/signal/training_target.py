@@ -44,18 +44,40 @@ def training_target(
     padded = np.pad(x - slope, reach, mode="reflect", reflect_type="odd")
     n_fft = fft.next_fast_len(padded.size + reach)
     frequencies = np.asarray(np.fft.fftfreq(n_fft, 1.0 / sfreq), np.float64)
-    spectrum = np.where(frequencies > 0.0, 2.0, 0.0) * fft.fft(padded, n_fft)
-
-    def seen_through(gain: NDArray[np.float64]) -> NDArray[np.complex128]:
-        seen: NDArray[np.complex128] = fft.ifft(gain * spectrum)[reach : reach + x.size]
-        return seen
-
-    target = seen_through(_band_gain(frequencies, band_hz))
-    if fit is not None and fit.component_uv > 0.0:
-        component = seen_through(_component_gain(frequencies, fit))
-        target = (target + component * np.sqrt(np.mean(np.abs(target) ** 2) / np.mean(np.abs(component) ** 2))) / 2.0
+    gain = np.where(frequencies > 0.0, 2.0 * target_gain(frequencies, band_hz, fit), 0.0)
+    target: NDArray[np.complex128] = fft.ifft(gain * fft.fft(padded, n_fft))[reach : reach + x.size]
     target[:reach] = target[-reach:] = np.nan
     return target
+
+
+def target_gain(
+    frequencies: NDArray[np.float64], band_hz: tuple[float, float], fit: SpectrumFit | None
+) -> NDArray[np.float64]:
+    """Return the target's gain at frequencies in Hz; the other parameters are those of `training_target`."""
+    band = _band_gain(frequencies, band_hz)
+    if fit is None or not fit.component_uv > 0.0:
+        return band
+    powers = [
+        float(np.sum(fit.psd * gain**2))
+        for gain in (_band_gain(fit.frequencies_hz, band_hz), _component_gain(fit.frequencies_hz, fit))
+    ]
+    if not min(powers) > 0.0:
+        return band
+    gain: NDArray[np.float64] = (band + np.sqrt(powers[0] / powers[1]) * _component_gain(frequencies, fit)) / 2.0
+    return gain
+
+
+def target_error_uv2(band_hz: tuple[float, float], fit: SpectrumFit) -> float:
+    """Return by how much the target misses the rhythm: the variance of their analytic signals' difference in µV².
+
+    It misses what it takes of the background and what it does not take of the rhythm. An estimator that
+    learns from the target cannot see this error in its own.
+    """
+    gain = target_gain(fit.frequencies_hz, band_hz, fit)
+    missed = fit.component_psd * (1.0 - gain) ** 2 + fit.background_psd * gain**2
+    # Where no rhythm stands out there is none to miss.
+    missed = np.where(fit.component_psd > 0.0, missed, 0.0)
+    return 2.0 * float(missed.sum()) * float(fit.frequencies_hz[1])
 
 
 def _band_gain(frequencies: NDArray[np.float64], band_hz: tuple[float, float]) -> NDArray[np.float64]:
