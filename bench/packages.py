@@ -264,8 +264,8 @@ class EegphasepyEtp(Adapter):
 
     Its fit needs three minutes. Where that much precedes the first place, it is fitted on the signal's first three;
     otherwise its period is that of the peak that the caller names (repeating a minute of rest three times instead
-    cost 4 to 10 degrees of bias at 1 kHz). Window and edge are the package's defaults, the filter of the ground truth that of
-    its example on EEG; the filter of real time has the length of Zrenner's, since three of it must fit in a window.
+    cost 4 to 10 degrees of bias at 1 kHz). Window and edge are the package's defaults, the filter of the ground truth
+    that of its example on EEG; the filter of real time is as long as Zrenner's of 2018, three of which fit in a window.
 
     Attributes
     ----------
