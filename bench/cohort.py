@@ -2,10 +2,6 @@
 
 import json
 import os
-
-# One thread for linear algebra in each process: two would wait for each other on every core.
-os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-
 import platform
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -15,6 +11,7 @@ from typing import Any
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
+from threadpoolctl import threadpool_limits
 
 from closedloop.config.device import Stimulator
 from closedloop.config.load import load_device_of, load_pipeline
@@ -67,7 +64,8 @@ def use_recordings(folder: Path | None) -> None:
 
 def in_parallel(function: Any, jobs: Sequence[tuple[Any, ...]], *, doing: str) -> Iterator[Any]:
     """Run jobs in as many processes as there are cores, in order, with a progress bar."""
-    with ProcessPoolExecutor() as pool:
+    # One thread for linear algebra in each process: two would wait for each other on every core.
+    with ProcessPoolExecutor(initializer=threadpool_limits, initargs=(1,)) as pool:
         futures = [pool.submit(function, *job) for job in jobs]
         for future in track(futures, description=doing, console=Console(stderr=True), transient=True):
             yield future.result()

@@ -1,6 +1,6 @@
 """One signal on which methods are compared: what they learn from, what they see, and what the phase really was."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -34,8 +34,8 @@ class Case:
         The spectrum of the first stretch, and what estimators are designed on.
     inputs
         Array of shape (n_samples, n_inputs) in µV: all of it, conditioned; first the signal, then its helpers.
-    first
-        The sample from which methods are judged.
+    judged
+        Array of shape (n_samples,): whether methods are judged after a sample.
     reference
         What the phase was, by each truth.
     """
@@ -43,7 +43,7 @@ class Case:
     fit: SpectrumFit
     rest: Rest
     inputs: NDArray[np.float64]
-    first: int
+    judged: NDArray[np.bool_]
     reference: ReferencePhase
 
     @property
@@ -63,7 +63,14 @@ class Cases:
 
 
 def make_cases(
-    recording: Recording, weights: Weights, *, rest_s: float, synthetic_s: float, seed: int, band_hz: Band = "auto"
+    recording: Recording,
+    weights: Weights,
+    *,
+    rest_s: float,
+    synthetic_s: float,
+    seed: int,
+    band_hz: Band = "auto",
+    judged_s: Sequence[tuple[float, float]] | None = None,
 ) -> Cases:
     """Lay out all cases of one spatial filter over a recording.
 
@@ -81,6 +88,9 @@ def make_cases(
         Of all that is drawn.
     band_hz
         The rhythm's band; auto: the peak of the beginning, 2 Hz to either side.
+    judged_s
+        Stretches to judge on, in s; None: all that follows rest. With stretches the synthetic EEG is matched to
+        rest alone, since what lies between may be another state.
 
     Raises
     ------
@@ -95,8 +105,9 @@ def make_cases(
         raise CalibrationError(
             f"{recording.name}: {recording.duration_s:.1f} s leave nothing to judge after {rest_s:g} s of rest"
         )
-    real = _family_case(recording, weights, rest_s, band_hz)
-    spectra = fit_cross_spectrum(recording.samples, recording.sfreq, real.fit.peak_hz)
+    real = _family_case(recording, weights, rest_s, band_hz, judged_s)
+    matched_to = recording if judged_s is None else recording.between(0.0, rest_s)
+    spectra = fit_cross_spectrum(matched_to.samples, recording.sfreq, real.fit.peak_hz)
     made, flat = (
         matched_channels(
             spectra, recording.names, duration_s=synthetic_s, sfreq=recording.sfreq, seed=seed, with_rhythm=shown
@@ -112,19 +123,28 @@ def make_cases(
     )
 
 
-def _family_case(recording: Recording, weights: Weights, rest_s: float, band_hz: Band) -> Case:
+def _family_case(
+    recording: Recording,
+    weights: Weights,
+    rest_s: float,
+    band_hz: Band,
+    judged_s: Sequence[tuple[float, float]] | None = None,
+) -> Case:
     raw = recording.samples @ weight_row(weights, recording.names)
     fit, rest, inputs = _learnable(recording, weights, rest_s, band_hz)
     family = reference_phase(raw, recording.sfreq, fit.peak_hz)
     members = {TRUTHS[name]: phasors for name, phasors in family.members.items()}
-    return Case(fit, rest, inputs, len(rest.inputs), ReferencePhase(recording.sfreq, members))
+    elapsed_s = np.arange(len(inputs)) / recording.sfreq
+    spans = [(rest_s, np.inf)] if judged_s is None else judged_s
+    judged = np.logical_or.reduce([(start_s <= elapsed_s) & (elapsed_s < stop_s) for start_s, stop_s in spans])
+    return Case(fit, rest, inputs, judged, ReferencePhase(recording.sfreq, members))
 
 
 def _true_case(made: Matched, weights: Weights, rest_s: float, band_hz: Band) -> Case:
     fit, rest, inputs = _learnable(made.recording, weights, rest_s, band_hz)
     rhythm = made.rhythm @ weight_row(weights, made.recording.names)
     reference = ReferencePhase(made.recording.sfreq, {SYNTHETIC: rhythm / np.abs(rhythm)})
-    return Case(fit, rest, inputs, len(rest.inputs), reference)
+    return Case(fit, rest, inputs, np.arange(len(inputs)) >= len(rest.inputs), reference)
 
 
 def _learnable(

@@ -1,8 +1,7 @@
 """Figures of one method on one case: spread and bias of its phase error, by truth, lead and yield."""
 
-import math
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,6 +21,7 @@ JUDGED_RATE_HZ = 100.0
 BLOCK_S = 10.0
 """Errors within so many seconds are drawn together by the bootstrap: attention waxes and wanes."""
 TIMED_S = 5.0
+Prediction = tuple[NDArray[np.complex128], NDArray[np.float64]]
 
 
 @dataclass(frozen=True)
@@ -55,17 +55,25 @@ class Errors:
         """Describe the errors, with intervals by block bootstrap."""
         return phase_statistics(self.error, (self.times_s // BLOCK_S).astype(np.int64))
 
+    def covered(self) -> NDArray[np.bool_]:
+        """Say of each error whether it lies within the interval that the method itself expects to hold 95 %."""
+        covered: NDArray[np.bool_] = np.abs(self.error) <= half_width(self.sd, COVERED)
+        return covered
+
     def coverage(self) -> float | None:
-        """Return the share of errors within the interval that the method itself expects to hold 95 %."""
+        """Return the share of errors within that interval; None for a method that has no SD."""
         known = np.isfinite(self.sd)
-        if not known.any():
-            return None
-        return float(np.mean(np.abs(self.error[known]) <= half_width(self.sd[known], COVERED)))
+        return float(np.mean(self.covered()[known])) if known.any() else None
 
 
-def errors_of(
-    designed: Designed, case: Case, leads_s: Sequence[float] = LEADS_S, *, after_s: float | None = None
-) -> dict[tuple[str, float], Errors]:
+def judged_rows(case: Case) -> NDArray[np.intp]:
+    """Return the samples after which predictions are judged."""
+    every = stride_to(JUDGED_RATE_HZ, case.sfreq)
+    asked = np.arange(1, len(case.inputs) + 1) % every == 0
+    return np.flatnonzero(asked & case.judged)
+
+
+def errors_of(designed: Designed, case: Case, leads_s: Sequence[float] = LEADS_S) -> dict[tuple[str, float], Errors]:
     """Run a method over a case and return its errors by truth and lead.
 
     Parameters
@@ -73,26 +81,37 @@ def errors_of(
     designed
         The method, designed on the case's rest.
     case
-        The case; only predictions made after its rest count.
+        The case; only predictions after its judged samples count.
     leads_s
         How far ahead, in s.
-    after_s
-        Where to begin instead, in s.
     """
-    every = stride_to(JUDGED_RATE_HZ, case.sfreq)
-    z, sd = predict(designed, case.inputs, every=every)
-    first = case.first if after_s is None else round(after_s * case.sfreq)
-    rows = np.flatnonzero((np.arange(1, len(z) + 1) % every == 0) & (np.arange(len(z)) >= first))
+    z, sd = predict(designed, case.inputs, every=stride_to(JUDGED_RATE_HZ, case.sfreq))
+    rows = judged_rows(case)
+    return errors_at(case, rows, {lead_s: at_lead(z[rows], sd[rows], lead_s) for lead_s in leads_s})
+
+
+def errors_at(
+    case: Case, rows: NDArray[np.intp], predictions: Mapping[float, Prediction]
+) -> dict[tuple[str, float], Errors]:
+    """Return the errors, by truth and lead, of predictions made after some samples.
+
+    Parameters
+    ----------
+    case
+        The case.
+    rows
+        The samples, of shape (n,).
+    predictions
+        For each lead in s the analytic signal and the SD of its phase in rad, NaN where it has none, of shape (n,).
+    """
     found = {}
-    for lead_s in leads_s:
-        value, spread = at_lead(z[rows], sd[rows], lead_s)
+    for lead_s, (value, sd) in predictions.items():
         times_s = rows / case.sfreq + lead_s
-        amplitude = np.abs(value)
-        confidence = -spread if np.isfinite(spread).any() else amplitude
+        confidence = -sd if np.isfinite(sd).any() else np.abs(value)
         for truth in case.reference.members:
             error = wrap(case.reference.member_at(truth, times_s) - np.angle(value))
             known = np.isfinite(error) & np.isfinite(confidence)
-            found[truth, lead_s] = Errors(error[known], confidence[known], spread[known], times_s[known])
+            found[truth, lead_s] = Errors(error[known], confidence[known], sd[known], times_s[known])
     return found
 
 
@@ -106,8 +125,3 @@ def us_per_sample(designed: Designed, case: Case) -> float:
         run(designed.step, state, inputs, first=2, stop=3)
         taken.append(time.perf_counter() - begin)
     return 1e6 * min(taken) / len(inputs)
-
-
-def degrees(radians: float | None) -> float | None:
-    """Return an angle in degrees; None and NaN as None."""
-    return None if radians is None or math.isnan(radians) else math.degrees(radians)

@@ -13,6 +13,7 @@ Slots::
 """
 
 import math
+from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,6 +40,20 @@ def rician_phase_sd(u: NDArray[np.float64]) -> NDArray[np.float64]:
         return np.sqrt(-2.0 * np.log(resultant))
 
 
+@cache
+def _half_widths(share: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return SDs, rising, and the half widths that belong to them, both in rad, by integrating the phase's density."""
+    u = np.concatenate([np.geomspace(40.0, 1e-3, 400), [1e-6]])[:, None]
+    phase = np.linspace(0.0, np.pi, 2001)
+    along = u * np.cos(phase)
+    density = np.exp(-(u**2)) / np.pi + along / math.sqrt(np.pi) * np.exp(-((u * np.sin(phase)) ** 2)) * (
+        1.0 + special.erf(along)
+    )
+    within = np.cumsum(density[:, 1:] + density[:, :-1], axis=1)
+    widths = np.array([np.interp(share * row[-1], row, phase[1:]) for row in within])
+    return rician_phase_sd(u[:, 0]), widths
+
+
 def half_width(sd: NDArray[np.float64], share: float) -> NDArray[np.float64]:
     """Return the half width, in rad, of the interval around a predicted phase that holds a share of all errors.
 
@@ -48,26 +63,11 @@ def half_width(sd: NDArray[np.float64], share: float) -> NDArray[np.float64]:
         Circular SD of the error in rad, as a step gives it; NaN gives NaN.
     share
         Of the errors, between 0 and 1.
-
-    Notes
-    -----
-    The density of the Rician phase (see above) is integrated numerically; between the table's values of u the
-    half width is interpolated over the SD.
     """
-    u = np.concatenate([[0.0], np.geomspace(1e-3, 40.0, 400)])
-    phase = np.linspace(0.0, np.pi, 2001)
-    along = u[:, None] * np.cos(phase)
-    density = np.exp(-(u[:, None] ** 2)) / np.pi + 2.0 * along / math.sqrt(np.pi) / 2.0 * np.exp(
-        -((u[:, None] * np.sin(phase)) ** 2)
-    ) * (1.0 + special.erf(along))
-    within = np.cumsum((density[:, 1:] + density[:, :-1]) / 2.0, axis=1) * phase[1]
-    widths = np.array([np.interp(share * row[-1], row, phase[1:]) for row in within])
-    spread = rician_phase_sd(np.maximum(u, 1e-6))
-    order = np.argsort(spread)
-    # Beyond the table the error is as good as normal.
-    small = sd < spread[order[0]]
-    table: NDArray[np.float64] = np.interp(sd, spread[order], widths[order])
-    return np.where(small, sd * special.ndtri(0.5 + share / 2.0), table)
+    spreads, widths = _half_widths(share)
+    normal = np.asarray(sd) * special.ndtri(0.5 + share / 2.0)
+    # Below the table's first SD, 1 degree, the error is as good as normal.
+    return np.where(sd < spreads[0], normal, np.interp(sd, spreads, widths))
 
 
 def output_slots(

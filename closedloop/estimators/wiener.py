@@ -38,7 +38,7 @@ HELPERS_FINE_S = 0.016
 N_BLOCKS = 5
 RIDGES = 10.0 ** np.arange(-9.0, 0.0, 0.5)
 """Candidates, relative to the mean power of the signal's own bins."""
-SHARES = (0.0, 1e-3, 1e-2)
+SHARES = (0.0, 1e-3, 1e-2, 1e-1)
 """Candidates of how much weaker the helpers count: the signal's ridge over theirs; 0 leaves them out."""
 MIN_GAIN = 0.002
 """Helpers are used where they lower the error by more than this share: less is chance."""
