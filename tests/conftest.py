@@ -21,6 +21,7 @@ import re
 import threading
 import time
 from collections.abc import Callable, Iterator
+from importlib.metadata import EntryPoint
 from multiprocessing import resource_tracker
 
 import numba
@@ -30,6 +31,7 @@ from hypothesis import settings
 from numpy.typing import ArrayLike
 
 import closedloop
+import closedloop.estimators.interface
 from closedloop.jit import source_hash
 
 # Compilation happens inside a first example, so no example has a deadline.
@@ -158,6 +160,26 @@ def one_line_error():
         return message
 
     return line_of
+
+
+@pytest.fixture
+def announce(monkeypatch: pytest.MonkeyPatch) -> Callable[..., str]:
+    """Return a function that announces an estimator as an installed package would, for the length of a test."""
+    real = closedloop.estimators.interface.entry_points
+
+    def announce_under(name, design):
+        class Point(EntryPoint):
+            def load(self):
+                return design
+
+        def entry_points(*, group):
+            point = Point(name, f"lab:{name}", group)
+            return [*real(group=group), point] if group == "closedloop.estimators" else real(group=group)
+
+        monkeypatch.setattr(closedloop.estimators.interface, "entry_points", entry_points)
+        return name
+
+    return announce_under
 
 
 @pytest.fixture

@@ -127,9 +127,9 @@ def _judge(method: str, settings: Any, rest: Rest) -> Tuned:
         learn_output(designed.step, designed.state, designed.output_at, rest, tuned=True)
     z, _ = predict(designed, rest.inputs, first=LEAD, stop=LEAD + 1, every=max(1, int(rest.sfreq // JUDGED_RATE_HZ)))
     truth = rest.targets()[:, LEAD]
-    known = np.isfinite(z[:, LEAD]) & np.isfinite(truth)
+    # A zero has no phase.
+    known = np.isfinite(z[:, LEAD]) & (z[:, LEAD] != 0.0) & np.isfinite(truth)
     if not known.any():
         raise CalibrationError(f"{method} predicts nothing on this stretch")
-    with np.errstate(invalid="ignore"):
-        phasors = np.exp(1j * np.angle(truth[known] / z[known, LEAD]))
+    phasors = np.exp(1j * np.angle(truth[known] * z[known, LEAD].conj()))
     return Tuned(settings, rest.band_hz, designed, float(circular_sd(abs(complex(phasors.mean())))))
