@@ -3,7 +3,10 @@
 import numpy as np
 import pytest
 
-from closedloop.signal.training_target import training_target
+from closedloop.signal.spectrum import SpectrumFit, fit_spectrum
+from closedloop.signal.training_target import target_error_uv2, target_gain, training_target
+from closedloop.sources.matched import matched
+from closedloop.sources.synthetic import simulate
 
 SFREQ = 250.0
 TIMES_S = np.arange(5000) / SFREQ
@@ -34,3 +37,100 @@ def test_its_ends_are_unknown():
     assert not known[:250].any()
     assert known[250:-250].all()
     assert not known[-250:].any()
+
+
+def fit_of(peak_uv2, background_uv2=1.0):
+    """Return a fit of a rhythm with a triangular spectrum, 2 Hz to either side of 10 Hz, on a flat background."""
+    frequencies = np.arange(0.0, 125.1, 0.25)
+    component = peak_uv2 * np.maximum(0.0, 1.0 - np.abs(frequencies - 10.0) / 2.0)
+    background = np.full_like(frequencies, background_uv2)
+    return SpectrumFit(frequencies, background + component, background, component, 10.0, 10.0, 0.0)
+
+
+def blend(hz, band_hz, fit):
+    """Return the target's gain by its definition: half the band's, half the component's at equal power.
+
+    The band's flanks are squares of sines over 1 Hz; inside it is one.
+    """
+
+    def band(f):
+        inner = (np.abs(f - np.mean(band_hz)) - (band_hz[1] - band_hz[0]) / 2 + 0.5).clip(0.0, 1.0)
+        return np.cos(np.pi / 2 * inner) ** 2
+
+    def component(f):
+        rhythm = fit.component_psd.max() * np.maximum(0.0, 1.0 - np.abs(f - 10.0) / 2.0)
+        return rhythm / (rhythm + fit.background_psd[0])
+
+    power = [np.sum(fit.psd * of(fit.frequencies_hz) ** 2) for of in (band, component)]
+    return (band(hz) + np.sqrt(power[0] / power[1]) * component(hz)) / 2.0
+
+
+@pytest.mark.parametrize("peak_uv2", [0.3, 3.0, 100.0])
+def test_with_a_fit_the_gain_is_the_band_s_and_the_component_s_at_equal_power(peak_uv2):
+    fit = fit_of(peak_uv2)
+    hz = np.linspace(5.0, 15.0, 201)
+    np.testing.assert_allclose(target_gain(hz, (7.0, 12.0), fit), blend(hz, (7.0, 12.0), fit), atol=1e-12)
+
+
+@pytest.mark.parametrize("hz", [8.0, 8.7, 10.0, 11.25, 12.3])
+def test_with_a_fit_a_sine_comes_back_with_the_stated_gain_and_no_phase_shift(hz):
+    fit = fit_of(3.0)
+    target = training_target(np.cos(2 * np.pi * hz * TIMES_S + 0.4), SFREQ, (8.0, 12.0), fit)
+    found = np.mean(target[1000:-1000] * np.exp(-1j * (2 * np.pi * hz * TIMES_S[1000:-1000] + 0.4)))
+    assert found == pytest.approx(blend(hz, (8.0, 12.0), fit), abs=0.02)
+
+
+def test_both_views_of_the_rhythm_come_with_equal_power():
+    fit = fit_of(3.0)
+    gain, band = (target_gain(fit.frequencies_hz, (7.0, 12.0), given) for given in (fit, None))
+    of_component = 2.0 * gain - band
+    assert np.sum(fit.psd * of_component**2) == pytest.approx(np.sum(fit.psd * band**2))
+
+
+@pytest.mark.parametrize("band_hz", [(8.0, 12.0), (20.0, 24.0)])
+def test_where_no_rhythm_stands_out_the_target_is_the_band_alone(band_hz):
+    x = np.random.default_rng(0).normal(size=5000)
+    alone, with_fit = (training_target(x, SFREQ, band_hz, fit) for fit in (None, fit_of(0.0)))
+    np.testing.assert_array_equal(with_fit, alone)
+
+
+def test_a_gain_does_not_depend_on_the_unit():
+    hz = np.linspace(5.0, 15.0, 201)
+    np.testing.assert_allclose(
+        target_gain(hz, (8.0, 12.0), fit_of(3e6, 1e6)), target_gain(hz, (8.0, 12.0), fit_of(3.0))
+    )
+
+
+@pytest.mark.parametrize("alpha_uv", [4.0, 8.0, 20.0])
+@pytest.mark.parametrize("half_hz", [1.0, 2.0, 3.0])
+def test_the_target_s_error_is_what_it_misses_of_matched_eeg_s_own_rhythm(alpha_uv, half_hz):
+    """The rhythm reaches 3 Hz to either side of its peak; in 2000 s its power is known to 1 or 2 %."""
+    rest = simulate(duration_s=120.0, sfreq=125.0, seed=3, channels=["O1"], alpha_uv=alpha_uv).recording.samples[:, 0]
+    fit = fit_spectrum(rest, 125.0)
+    band_hz = (fit.peak_hz - half_hz, fit.peak_hz + half_hz)
+    made = matched(fit, duration_s=2000.0, sfreq=125.0, seed=5)
+    target = training_target(made.recording.samples[:, 0], 125.0, band_hz, fit)
+    missed = np.nanmean(np.abs(target - made.rhythm[:, 0]) ** 2)
+    assert target_error_uv2(band_hz, fit) == pytest.approx(missed, rel=0.04)
+
+
+def test_a_fit_without_a_rhythm_has_none_to_miss():
+    assert target_error_uv2((8.0, 12.0), fit_of(0.0)) == 0.0
+
+
+def test_what_a_wider_band_takes_of_the_background_beside_the_rhythm_counts_too():
+    """A band of 20 to 30 Hz holds nothing but background: 1 µV²/Hz at half the gain, the component's other half."""
+    fit = fit_of(3.0)
+    gain = target_gain(fit.frequencies_hz, (20.0, 30.0), fit)
+    beside = (fit.frequencies_hz > 15.0) & (fit.frequencies_hz < 35.0)
+    # Flanks of squared sines, taken to the second power, have a mean of 3/8: two of 1 Hz lose 1/4 Hz of 10 Hz.
+    assert 0.25 * np.sum(gain[beside] ** 2) == pytest.approx(9.75 / 4.0, rel=0.02)
+    of_rhythm = fit.component_psd * (1.0 - gain) ** 2 + fit.background_psd * gain**2
+    without = 2.0 * 0.25 * np.sum(of_rhythm[~beside])
+    assert target_error_uv2((20.0, 30.0), fit) - without == pytest.approx(2.0 * 9.75 / 4.0, rel=0.02)
+
+
+def test_a_rhythm_without_a_background_is_missed_by_nothing_in_the_band_s_middle():
+    """There the gain of either view is one; what is left is missed by the band's flanks and the views' scale."""
+    fit = fit_of(3.0, 1e-12)
+    assert target_error_uv2((7.0, 13.0), fit) == pytest.approx(0.0, abs=1e-3 * fit.component_uv**2)
