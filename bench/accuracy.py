@@ -11,7 +11,6 @@ and the methods that are quick to tune; with ``--against`` it is the gate on acc
 
 import argparse
 import json
-import math
 import sys
 import time
 from collections.abc import Iterable
@@ -24,8 +23,9 @@ from cohort import RECORDINGS, REST_S, in_parallel, machine, show, use_recording
 from packages import Adapter, available, missing
 
 from closedloop.accuracy.case import SYNTHETIC, TRUTHS, Case, Cases, make_cases
-from closedloop.accuracy.compare import HEADLINE_LEAD_S, Compared, compare
+from closedloop.accuracy.compare import HEADLINE_LEAD_S, KEY, Compared, compare
 from closedloop.accuracy.contenders import contenders
+from closedloop.accuracy.medians import medians_of, rows_at
 from closedloop.accuracy.score import BLOCK_S, LEADS_S, YIELDS, Errors, Prediction, errors_at, judged_rows
 from closedloop.errors import ClosedloopError
 from closedloop.signal.circular import phase_statistics
@@ -52,8 +52,6 @@ OURS = ("wiener", "wiener, many channels")
 MORE_SCATTER = 1.02
 """The gate: circular SD and its surrogate's may grow by this factor, and bias move by MORE_BIAS_DEG."""
 MORE_BIAS_DEG = 1.5
-KEY = ("recording", "truth", "montage", "eyes", "estimator", "tuning", "lead_s", "yield")
-FIGURES = ("n", "circular_sd_deg", "ci95_deg", "bias_deg", "plv", "surrogate_sd_deg", "us_per_sample", "coverage_95")
 
 
 def cases_of(name: str, montage: str, eyes: str) -> Cases:
@@ -111,11 +109,7 @@ def _package_predictions(adapter: Adapter, case: Case, rows: Any) -> dict[float,
 
 def at_headline(rows: Iterable[dict[str, Any]], share: float, eyes: str = "closed") -> list[dict[str, Any]]:
     """Return the rows at the headline's lead and one yield."""
-    return [
-        row
-        for row in rows
-        if math.isclose(row["lead_s"], HEADLINE_LEAD_S) and row["yield"] == share and row["eyes"] == eyes
-    ]
+    return rows_at(rows, lead_s=HEADLINE_LEAD_S, share=share, eyes=eyes)
 
 
 def _spreads(rows: list[dict[str, Any]]) -> dict[tuple[str, str, str], dict[str, float]]:
@@ -148,17 +142,13 @@ def ratios(rows: list[dict[str, Any]], share: float) -> list[dict[str, Any]]:
 
 def medians(rows: list[dict[str, Any]], montage: str, eyes: str = "closed") -> list[dict[str, Any]]:
     """Return each contender's median circular SD by truth, its surrogate's beside it, and its time."""
-    chosen = [row for row in at_headline(rows, 1.0, eyes) if row["montage"] == montage]
     lines = []
-    for estimator, tuning in dict.fromkeys((row["estimator"], row["tuning"]) for row in chosen):
-        mine = [row for row in chosen if (row["estimator"], row["tuning"]) == (estimator, tuning)]
-        line: dict[str, Any] = {"montage": montage, "estimator": estimator, "tuning": tuning}
-        for truth in dict.fromkeys(row["truth"] for row in chosen):
-            for title, name in ((truth, "circular_sd_deg"), ("no rhythm", "surrogate_sd_deg")):
-                values = [row[name] for row in mine if row["truth"] == truth and row[name] is not None]
-                line[title if title == truth else f"{truth}, no rhythm"] = float(np.median(values)) if values else None
-        line["us per sample"] = float(np.median([row["us_per_sample"] for row in mine]))
-        lines.append(line)
+    for median in medians_of([row for row in at_headline(rows, 1.0, eyes) if row["montage"] == montage]):
+        line: dict[str, Any] = {"montage": montage, "estimator": median.estimator, "tuning": median.tuning}
+        for truth, figures in median.by_truth.items():
+            line[truth] = figures["circular_sd_deg"]
+            line[f"{truth}, no rhythm"] = figures["surrogate_sd_deg"]
+        lines.append({**line, "us per sample": median.us_per_sample})
     return lines
 
 
@@ -271,7 +261,7 @@ def main() -> None:
     use_recordings(options.recordings)
     jobs = jobs_of(options.recordings, options.quick)
     found = list(in_parallel(measure, jobs, doing="recordings, montages, methods"))
-    rows = [{name: row[name] for name in (*KEY, *FIGURES)} for compared in found for row in compared.rows]
+    rows = [row for compared in found for row in compared.rows]
     refused = [line for compared in found for line in compared.refused]
     closed = [(job[1], part) for job, part in zip(jobs, found, strict=True) if job[2] == "closed" and part.rows]
     tables = {"ratios": [line for share in (1.0, 0.5) for line in ratios(rows, share)], "honesty": honesty(closed)}

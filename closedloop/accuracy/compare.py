@@ -1,7 +1,7 @@
 """A comparison: every contender on every case, as rows of one table."""
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,6 +14,11 @@ from closedloop.errors import ClosedloopError
 from closedloop.estimators.interface import Designed
 
 HEADLINE_LEAD_S = 0.025
+KEY = ("recording", "truth", "montage", "eyes", "estimator", "tuning", "lead_s", "yield")
+FIGURES = ("n", "circular_sd_deg", "ci95_deg", "bias_deg", "plv", "surrogate_sd_deg", "us_per_sample", "coverage_95")
+"""What a row says, in this order: first what it is of, then what was found."""
+Progress = Callable[[str, float], None]
+"""Told what is going on, and which share of that is done."""
 
 
 @dataclass
@@ -23,16 +28,21 @@ class Compared:
     Attributes
     ----------
     rows
-        One mapping for each truth, lead, yield and contender.
-    errors
-        For each truth and contender the errors at the headline lead, for figures and pooled statistics.
+        One mapping for each truth, lead, yield and contender, with the names of `KEY` and `FIGURES`.
+    errors, surrogates
+        For each truth and contender the errors at the headline lead, with and without a rhythm, for figures and
+        pooled statistics.
     refused
         What could not be designed, and why.
+    headline_s
+        The headline lead in s.
     """
 
     rows: list[dict[str, Any]] = field(default_factory=list)
     errors: dict[tuple[str, str, str], Errors] = field(default_factory=dict)
+    surrogates: dict[tuple[str, str, str], Errors] = field(default_factory=dict)
     refused: list[dict[str, Any]] = field(default_factory=list)
+    headline_s: float = HEADLINE_LEAD_S
 
     def add(
         self,
@@ -57,11 +67,15 @@ class Compared:
             Its time per sample in µs.
         """
         for (truth, lead_s), errors in found.items():
-            if math.isclose(lead_s, HEADLINE_LEAD_S):
-                self.errors[truth, labels["estimator"], labels["tuning"]] = errors
             noise = beside.get((truth, lead_s))
-            for row in _rows(errors, noise, yields):
-                self.rows.append({**labels, "truth": truth, "lead_s": lead_s, **row, "us_per_sample": taken})
+            if math.isclose(lead_s, self.headline_s):
+                place = (truth, labels["estimator"], labels["tuning"])
+                self.errors[place] = errors
+                if noise is not None:
+                    self.surrogates[place] = noise
+            for found_row in _rows(errors, noise, yields):
+                row = {**labels, "truth": truth, "lead_s": lead_s, **found_row, "us_per_sample": taken}
+                self.rows.append({name: row[name] for name in (*KEY, *FIGURES)})
 
 
 def _rows(errors: Errors, noise: Errors | None, yields: Sequence[float]) -> Iterator[dict[str, Any]]:
@@ -81,6 +95,10 @@ def _rows(errors: Errors, noise: Errors | None, yields: Sequence[float]) -> Iter
         }
 
 
+def _nobody_listens(doing: str, share: float) -> None:
+    del doing, share
+
+
 def compare(
     cases: Cases,
     contenders: Sequence[Contender],
@@ -88,6 +106,8 @@ def compare(
     labels: dict[str, str],
     leads_s: Sequence[float] = LEADS_S,
     yields: Sequence[float] = YIELDS,
+    headline_s: float = HEADLINE_LEAD_S,
+    progress: Progress = _nobody_listens,
 ) -> Compared:
     """Design every contender on each case's rest and judge it on what follows.
 
@@ -101,11 +121,16 @@ def compare(
         What stands in front of each row: recording, montage, eyes.
     leads_s, yields
         What is judged, in s and in shares of all samples.
+    headline_s
+        The lead whose errors are kept, in s.
+    progress
+        Is told who is being judged, and which share has been.
     """
-    compared = Compared()
+    compared = Compared(headline_s=headline_s)
     # Which thread sums what decides the last bits of a design.
     with threadpool_limits(limits=1, user_api="blas"):
-        for contender in contenders:
+        for done, contender in enumerate(contenders):
+            progress(f"{contender.estimator}, {contender.tuning}", done / len(contenders))
             for case, surrogate in ((cases.real, cases.real_surrogate), (cases.synthetic, cases.synthetic_surrogate)):
                 _judge(compared, contender, case, surrogate, labels, leads_s, yields)
     return compared
