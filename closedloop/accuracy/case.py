@@ -38,6 +38,11 @@ class Case:
         Array of shape (n_samples,): whether methods are judged after a sample.
     reference
         What the phase was, by each truth.
+
+    Raises
+    ------
+    CalibrationError
+        Where methods would be judged on what they learn from, or on nothing.
     """
 
     fit: SpectrumFit
@@ -45,6 +50,14 @@ class Case:
     inputs: NDArray[np.float64]
     judged: NDArray[np.bool_]
     reference: ReferencePhase
+
+    def __post_init__(self) -> None:
+        places = np.flatnonzero(self.judged)
+        rest_s = len(self.rest.inputs) / self.sfreq
+        if places.size == 0:
+            raise CalibrationError(f"nothing is left to judge after {rest_s:g} s of rest")
+        if places[0] < len(self.rest.inputs):
+            raise CalibrationError(f"judged from {places[0] / self.sfreq:g} s on, but rest lasts {rest_s:g} s")
 
     @property
     def sfreq(self) -> float:
@@ -95,7 +108,8 @@ def make_cases(
     Raises
     ------
     CalibrationError
-        Where the recording holds gaps or samples that are no numbers, or is too short.
+        Where the recording holds gaps or samples that are no numbers, or is too short; where the synthetic EEG is
+        too short, or a stretch to judge on begins within rest.
     """
     eeg = [name for name, role in zip(recording.names, recording.roles, strict=True) if role == "eeg"]
     recording = recording.pick([*weights, *(name for name in eeg if name not in weights)])

@@ -16,6 +16,7 @@ from closedloop.estimators.output import (
     N_GROUPS,
     N_SLOTS,
     error_model,
+    half_width,
     learn_output,
     output_slots,
     phase_sd,
@@ -110,6 +111,47 @@ def test_errors_that_shrink_as_the_rhythm_grows_are_modelled_as_constant():
     noise, growth = error_model(predicted, predicted + missed)
     assert growth[0] == 0.0
     assert noise[0] == pytest.approx(np.mean(np.abs(missed) ** 2), rel=1e-12)
+
+
+@pytest.mark.parametrize("share", [0.5, 0.8, 0.95])
+@pytest.mark.parametrize("u", [0.02, 0.3, 1.0, 2.0, 5.0, 30.0])
+def test_the_half_width_holds_its_share_of_random_phases(u, share):
+    rng = np.random.default_rng(10)
+    n = 200_000
+    drawn = np.angle(u + rng.normal(0.0, math.sqrt(0.5), (n, 2)) @ [1.0, 1j])
+    held = np.mean(np.abs(drawn) <= half_width(rician_phase_sd(np.array([u])), share)[0])
+    # Four standard errors of a share, and what the grid of phases and SDs is coarse.
+    assert held == pytest.approx(share, abs=4.0 * math.sqrt(share * (1 - share) / n) + 0.001)
+
+
+@given(st.lists(st.floats(0.0, 6.0), min_size=2, max_size=20), st.sampled_from([0.5, 0.95]))
+def test_the_less_sure_the_wider_and_never_more_than_half_a_circle(sds, share):
+    widths = half_width(np.sort(sds), share)
+    assert (np.diff(widths) >= 0.0).all()
+    assert widths[-1] <= np.pi
+
+
+@pytest.mark.parametrize(("share", "quantile"), [(0.95, 1.959964), (0.5, 0.674490)])
+def test_a_very_small_error_is_normal(share, quantile):
+    sd = np.radians([0.001, 0.1, 0.9])
+    np.testing.assert_allclose(half_width(sd, share), quantile * sd, rtol=1e-6)
+
+
+@pytest.mark.parametrize("share", [0.5, 0.95])
+def test_where_the_normal_ends_and_the_table_begins_the_width_does_not_jump(share):
+    sd = np.radians(np.linspace(0.8, 1.4, 601))
+    np.testing.assert_allclose(half_width(sd, share), special.ndtri(0.5 + share / 2) * sd, rtol=2e-3)
+
+
+@pytest.mark.parametrize("share", [0.5, 0.95])
+def test_without_any_knowledge_the_share_is_that_of_the_circle(share):
+    assert half_width(np.array([50.0]), share)[0] == pytest.approx(share * np.pi, rel=1e-3)
+
+
+def test_an_unknown_sd_has_an_unknown_width_and_spoils_no_other():
+    widths = half_width(np.array([np.nan, 0.5, np.nan, 0.005]), 0.95)
+    assert np.isnan(widths).tolist() == [True, False, True, False]
+    assert widths[1] == half_width(np.array([0.5]), 0.95)[0]
 
 
 def last_value_filter(*, factor=1.0):
