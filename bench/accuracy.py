@@ -214,7 +214,7 @@ def worse(rows: list[dict[str, Any]], before: list[dict[str, Any]]) -> list[str]
             continue
         key = tuple(old[name] for name in KEY)
         name, row = ", ".join(map(str, key)), now.get(key)
-        if row is None:
+        if row is None or row["bias_deg"] is None:
             lines.append(f"{name}: is no longer measured")
             continue
         if not row["circular_sd_deg"] <= MORE_SCATTER * old["circular_sd_deg"]:
