@@ -24,7 +24,8 @@ from packages import Adapter, available, missing
 
 from closedloop.accuracy.case import SYNTHETIC, TRUTHS, Case, Cases, make_cases
 from closedloop.accuracy.compare import HEADLINE_LEAD_S, KEY, Compared, compare
-from closedloop.accuracy.contenders import contenders
+from closedloop.accuracy.contenders import MANY_CHANNELS, contenders
+from closedloop.accuracy.evaluation import seed_of
 from closedloop.accuracy.medians import medians_of, rows_at
 from closedloop.accuracy.score import BLOCK_S, LEADS_S, YIELDS, Errors, Prediction, errors_at, judged_rows
 from closedloop.errors import ClosedloopError
@@ -48,7 +49,7 @@ QUICK_RECORDINGS = ("Subject08_1.edf", "Subject25_1.edf")
 QUICK_MONTAGES = ("F3-Hjorth", "O1")
 QUICK_LEADS_S = (0.0, HEADLINE_LEAD_S)
 QUICK_METHODS = ("wiener", "c-echt", "hilbert_fir")
-OURS = ("wiener", "wiener, many channels")
+OURS = ("wiener", MANY_CHANNELS)
 MORE_SCATTER = 1.02
 """The gate: circular SD and its surrogate's may grow by this factor, and bias move by MORE_BIAS_DEG."""
 MORE_BIAS_DEG = 1.5
@@ -57,7 +58,7 @@ MORE_BIAS_DEG = 1.5
 def cases_of(name: str, montage: str, eyes: str) -> Cases:
     """Lay out the cases of one recording at one montage."""
     recording = open_recording(name)
-    seed = int.from_bytes(f"{name} {montage}".encode(), "little") % 2**32
+    seed = seed_of(name, montage)
     if eyes == "open":
         return make_cases(
             recording.between(*OPEN_EYES_S),
@@ -79,7 +80,7 @@ def measure(name: str, montage: str, eyes: str, quick: bool) -> Compared:
         return Compared(refused=[{**labels, "why": str(error)}])
     chosen = contenders(QUICK_METHODS if quick else None)
     if eyes == "open":
-        chosen = [one for one in chosen if one.estimator != OURS[1]]  # one channel has no others to help
+        chosen = [one for one in chosen if one.estimator != MANY_CHANNELS]  # one channel has no others to help
     compared = compare(cases, chosen, labels=labels, leads_s=QUICK_LEADS_S if quick else LEADS_S)
     if not quick:
         for adapter in available():

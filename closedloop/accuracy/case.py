@@ -111,10 +111,7 @@ def make_cases(
         Where the recording holds gaps or samples that are no numbers, or is too short; where the synthetic EEG is
         too short, or a stretch to judge on begins within rest.
     """
-    eeg = [name for name, role in zip(recording.names, recording.roles, strict=True) if role == "eeg"]
-    recording = recording.pick([*weights, *(name for name in eeg if name not in weights)])
-    if not np.isfinite(recording.samples).all() or (np.diff(recording.times_s) > 1.5 / recording.sfreq).any():
-        raise CalibrationError(f"{recording.name}: samples are missing or no numbers (limit: none)")
+    recording = usable(recording, weights)
     if not recording.duration_s > rest_s:
         raise CalibrationError(
             f"{recording.name}: {recording.duration_s:.1f} s leave nothing to judge after {rest_s:g} s of rest"
@@ -135,6 +132,23 @@ def make_cases(
         # The rhythm of the other case is not in this one: its phase is the phase of nothing.
         synthetic_surrogate=_true_case(flat, weights, rest_s, band_hz),
     )
+
+
+def usable(recording: Recording, weights: Weights) -> Recording:
+    """Return the channels of a spatial filter and, after them, all other EEG channels.
+
+    Raises
+    ------
+    RecordingError
+        Where the filter names a channel that is not there.
+    CalibrationError
+        Where the recording holds gaps or samples that are no numbers.
+    """
+    eeg = [name for name, role in zip(recording.names, recording.roles, strict=True) if role == "eeg"]
+    chosen = recording.pick([*weights, *(name for name in eeg if name not in weights)])
+    if not np.isfinite(chosen.samples).all() or (np.diff(chosen.times_s) > 1.5 / chosen.sfreq).any():
+        raise CalibrationError(f"{chosen.name}: samples are missing or no numbers (limit: none)")
+    return chosen
 
 
 def _family_case(

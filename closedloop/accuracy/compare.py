@@ -48,7 +48,7 @@ class Compared:
         self,
         found: Mapping[tuple[str, float], Errors],
         beside: Mapping[tuple[str, float], Errors],
-        labels: Mapping[str, str],
+        labels: Mapping[str, Any],
         yields: Sequence[float],
         *,
         taken: float,
@@ -103,7 +103,7 @@ def compare(
     cases: Cases,
     contenders: Sequence[Contender],
     *,
-    labels: dict[str, str],
+    labels: Mapping[str, str | None],
     leads_s: Sequence[float] = LEADS_S,
     yields: Sequence[float] = YIELDS,
     headline_s: float = HEADLINE_LEAD_S,
@@ -141,7 +141,7 @@ def _judge(
     contender: Contender,
     case: Case,
     surrogate: Case,
-    labels: dict[str, str],
+    labels: Mapping[str, str | None],
     leads_s: Sequence[float],
     yields: Sequence[float],
 ) -> None:
@@ -155,7 +155,7 @@ def _judge(
     compared.add(found, beside, {**labels, **names}, yields, taken=us_per_sample(designed, case))
 
 
-def _made(compared: Compared, contender: Contender, case: Case, labels: dict[str, str]) -> Designed | None:
+def _made(compared: Compared, contender: Contender, case: Case, labels: Mapping[str, str | None]) -> Designed | None:
     try:
         return contender.make(case.rest)
     except ClosedloopError as error:

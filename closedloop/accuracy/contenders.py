@@ -63,9 +63,10 @@ PUBLISHED: Mapping[str, tuple[Mapping[str, Any], BandRule]] = {
 }
 """Parameters as published, with the bands that belong to them (see each method's module)."""
 TUNED = ("echt", "c-echt", "phastimate", "etp", "sspe", "hilbert_fir", "resonator", "naive")
+MANY_CHANNELS = "wiener, many channels"
 OURS: Mapping[str, Mapping[str, Any]] = {
     "wiener": {"type": "wiener"},
-    "wiener, many channels": {"type": "wiener", "helpers": "all"},
+    MANY_CHANNELS: {"type": "wiener", "helpers": "all"},
 }
 
 
