@@ -17,6 +17,7 @@ from scipy import signal
 
 from closedloop.config.estimators import Echt
 from closedloop.errors import CalibrationError
+from closedloop.estimators.cascade import band_pass
 from closedloop.estimators.complex_fir import OUTPUT, complex_fir, fir_state
 from closedloop.estimators.interface import LEADS_S, N_LEADS, Designed, Rest
 from closedloop.estimators.output import learn_output
@@ -56,7 +57,7 @@ def design_echt(rest: Rest, settings: Echt) -> Designed:
     Raises
     ------
     CalibrationError
-        Where the rest is shorter than a few windows.
+        Where the rest is shorter than a few windows, or the band reaches half the sampling rate.
     """
     n_taps = round(settings.window_s * rest.sfreq)
     if len(rest.inputs) < 4 * n_taps:
@@ -64,6 +65,7 @@ def design_echt(rest: Rest, settings: Echt) -> Designed:
             f"calibration of {len(rest.inputs) / rest.sfreq:.1f} s is too short for a window of "
             f"{settings.window_s:g} s: at least {4 * settings.window_s:g} s are needed"
         )
+    band_pass(settings.order, rest.band_hz, rest.sfreq)  # refuses what SciPy would, in our words
     base = echt_weights(n_taps, rest.sfreq, rest.band_hz, order=settings.order)
     weights = np.exp(2j * np.pi * rest.peak_hz * LEADS_S)[:, None] * base
     state = fir_state([weights], strides=[1], noise=np.ones(N_LEADS), growth=np.zeros(N_LEADS))

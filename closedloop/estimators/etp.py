@@ -167,6 +167,8 @@ class _Layout:
 
 def _lay_out(rest: Rest, settings: Etp) -> _Layout:
     low, high = rest.band_hz
+    if not 0.0 < low < high:
+        raise CalibrationError(f"band = {low:g} to {high:g} Hz does not rise from above 0 Hz")
     if settings.window_s * low < 2.0:
         raise CalibrationError(f"window_s = {settings.window_s:g} is below {2.0 / low:.3g}, two periods of {low:g} Hz")
     stride = stride_to(INNER_RATE_HZ, rest.sfreq)
@@ -244,7 +246,7 @@ def design_etp(rest: Rest, settings: Etp) -> Designed:
     ------
     CalibrationError
         Where rest is too short or without a rhythm, the window holds less than two periods of the band's lower
-        edge, or the band reaches half the sampling rate.
+        edge, or the band does not lie between 0 Hz and half the sampling rate.
     """
     layout = _lay_out(rest, settings)
     period_s, correction_s = _train(rest, layout)

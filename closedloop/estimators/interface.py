@@ -101,7 +101,7 @@ class Rest:
     Raises
     ------
     CalibrationError
-        Where the inputs are nothing but zeros.
+        Where the named signal is nothing but zeros, whatever the channels that help hold.
     """
 
     inputs: NDArray[np.float64]
@@ -112,7 +112,7 @@ class Rest:
     target_error_uv2: float = 0.0
 
     def __post_init__(self) -> None:
-        if not np.any(self.inputs):
+        if not np.any(self.inputs[:, 0]):
             raise CalibrationError("the calibration holds no signal: every sample is zero after conditioning")
 
     def targets(self) -> NDArray[np.complex128]:

@@ -24,7 +24,7 @@ from closedloop.config.estimators import Wiener
 from closedloop.errors import CalibrationError
 from closedloop.estimators.complex_fir import OUTPUT, complex_fir, fir_state
 from closedloop.estimators.interface import LEADS_S, Designed, Rest
-from closedloop.estimators.output import error_model
+from closedloop.estimators.output import N_GROUPS, error_model
 from closedloop.estimators.window import stride_to
 
 STEP_RATE_HZ = 1000.0
@@ -52,7 +52,8 @@ def design_wiener(rest: Rest, settings: Wiener) -> Designed:
     Raises
     ------
     CalibrationError
-        Where the stretch of rest is too short for the window.
+        Where the stretch of rest is too short for the window, holds samples that are no numbers, or next to no
+        windows beside a known target.
     """
     stride = stride_to(STEP_RATE_HZ, rest.sfreq)
     rate_hz = rest.sfreq / stride
@@ -213,6 +214,9 @@ def _blocks(rest: Rest, bins: list[_Bins], stride: int) -> list[Block]:
 
     A target is acausal and knows a few tenths of a second more on either side.
     """
+    if not np.isfinite(rest.inputs).all():
+        n_bad = int(np.sum(~np.isfinite(rest.inputs)))
+        raise CalibrationError(f"calibration holds {n_bad} values that are no numbers (limit: none)")
     reach = max(b.n_values for b in bins) * stride - 1
     guard = reach + int(np.ceil(LEADS_S[-1] * rest.sfreq))
     length = (len(rest.inputs) - reach) // N_BLOCKS
@@ -227,6 +231,13 @@ def _blocks(rest: Rest, bins: list[_Bins], stride: int) -> list[Block]:
     for k in range(N_BLOCKS):
         rows = np.arange(reach + k * length, reach + (k + 1) * length - guard, stride_to(ROW_RATE_HZ, rest.sfreq))
         seen = np.concatenate([b.seen(sums[:, column], rows, stride) for column, b in enumerate(bins)], axis=1)
-        known = np.isfinite(targets[rows]).all(axis=1)
+        # A target of 0 everywhere would be learnt without an error, and is no rhythm.
+        known = np.isfinite(targets[rows]).all(axis=1) & (targets[rows] != 0.0).all(axis=1)
         blocks.append((seen[known], targets[rows][known]))
+    n_known = sum(len(seen) for seen, _ in blocks)
+    if n_known < N_GROUPS:
+        raise CalibrationError(
+            f"calibration of {len(rest.inputs) / rest.sfreq:.1f} s holds {n_known} windows beside a known target; "
+            f"at least {N_GROUPS} are needed"
+        )
     return blocks
