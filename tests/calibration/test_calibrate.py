@@ -9,6 +9,7 @@ from threadpoolctl import threadpool_limits
 
 from closedloop.calibration.calibrate import calibrate
 from closedloop.core.playback import dry_run
+from closedloop.core.reasons import Reason
 from closedloop.core.records import EventKind
 from closedloop.errors import CalibrationError
 
@@ -129,3 +130,27 @@ def test_the_facts_are_in_degrees_and_null_where_there_is_none(make_pipeline, ma
 def test_a_rest_that_cannot_be_used_says_why(make_pipeline, make_device, make_rest):
     with pytest.raises(CalibrationError, match="too short for a spectrum"):
         calibrate(make_pipeline(), make_device(), make_rest(7.0))
+
+
+@pytest.mark.parametrize("seed", [3, 4, 5])
+def test_a_rest_without_a_rhythm_is_told_and_the_rhythm_gate_stays_closed(make_pipeline, make_device, make_rest, seed):
+    """With that gate open there would be chances: nothing else refuses all of them."""
+    rest = make_rest(alpha_uv=0.0, seed=seed)
+    pipeline, device = make_pipeline({"gates.rhythm_snr_db": "auto"}), make_device()
+    found = calibrate(pipeline, device, rest)
+    assert found.design.verdict.startswith("no usable rhythm (")
+    assert found.rest_per_minute == 0.0
+    core, steps = found.core(pipeline, device, n_channels=len(rest.names))
+    events = dry_run(core, steps, rest, delay_s=pipeline.source.delay_s)
+    assert set(events["kind"]) == {EventKind.REFUSED}
+    assert np.count_nonzero(events["reason"] == Reason.NO_RHYTHM) > 20
+    core, steps = found.core(pipeline, device, n_channels=len(rest.names))
+    core.limits["rhythm_snr_db"] = -math.inf
+    events = dry_run(core, steps, rest, delay_s=pipeline.source.delay_s)
+    assert np.count_nonzero(events["kind"] != EventKind.REFUSED) > 10
+
+
+def test_helpers_open_no_rhythm_gate_where_there_is_no_rhythm(make_pipeline, make_device, make_rest):
+    rest = make_rest(alpha_uv=0.0)
+    helped = {"gates.rhythm_snr_db": "auto", "signals.alpha.estimator": {"type": "wiener", "helpers": "all"}}
+    assert calibrate(make_pipeline(helped), make_device(), rest).rest_per_minute == 0.0
