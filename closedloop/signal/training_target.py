@@ -1,6 +1,6 @@
 """What an estimator learns to predict: the rhythm as seen from both sides of a moment.
 
-Two views of it are added, each by as much as it is strong. One is a band: the stretch of rest is filtered in
+Two views of it, made equally strong, are added. One is a band: the stretch of rest is filtered in
 the frequency domain, with raised-cosine flanks and no phase shift, so that whatever oscillates there counts.
 The other is the rhythm's component: the smoother of least squared error for the fitted spectra of rhythm and
 background (N. Wiener 1949), which trusts each frequency by how far the rhythm stands out there. The band alone
@@ -16,8 +16,10 @@ from scipy import fft
 
 from closedloop.signal.spectrum import SpectrumFit
 
-FLANK_HZ = 1.0
-"""Width of each flank of the band, centred on its edge."""
+FLANK_HZ = 0.7
+"""Width of each flank of the band, inside its edge."""
+COMPONENT_SHARE = 2.0 / 3.0
+"""Weight of the component; the band's is the rest."""
 EDGE_S = 1.0
 """Ends of the stretch at which the target is unknown."""
 
@@ -34,7 +36,7 @@ def training_target(
     sfreq
         Sampling rate in Hz.
     band_hz
-        Lower and upper edge, where the gain is one half.
+        Lower and upper edge, where the gain becomes zero.
     fit
         The stretch's spectrum, for the rhythm's component; without it, or where no rhythm stands out, the
         target is the band alone.
@@ -63,7 +65,8 @@ def target_gain(
     ]
     if not min(powers) > 0.0:
         return band
-    gain: NDArray[np.float64] = (band + np.sqrt(powers[0] / powers[1]) * _component_gain(frequencies, fit)) / 2.0
+    component = np.sqrt(powers[0] / powers[1]) * _component_gain(frequencies, fit)
+    gain: NDArray[np.float64] = (1.0 - COMPONENT_SHARE) * band + COMPONENT_SHARE * component
     return gain
 
 
@@ -83,8 +86,8 @@ def target_error_uv2(band_hz: tuple[float, float], fit: SpectrumFit) -> float:
 
 def _band_gain(frequencies: NDArray[np.float64], band_hz: tuple[float, float]) -> NDArray[np.float64]:
     low, high = band_hz
-    rising = np.clip((frequencies - low) / FLANK_HZ + 0.5, 0.0, 1.0)
-    falling = np.clip((high - frequencies) / FLANK_HZ + 0.5, 0.0, 1.0)
+    rising = np.clip((frequencies - low) / FLANK_HZ, 0.0, 1.0)
+    falling = np.clip((high - frequencies) / FLANK_HZ, 0.0, 1.0)
     gain: NDArray[np.float64] = (np.sin(np.pi / 2 * rising) * np.sin(np.pi / 2 * falling)) ** 2
     return gain
 
