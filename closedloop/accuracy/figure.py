@@ -66,19 +66,24 @@ def write_figure(path: Path, content: Mapping[str, Any]) -> None:
     content
         What the file holds.
     """
-    montages = [name for name in content["plan"]["montages"] if any(row["montage"] == name for row in content["rows"])]
+    places = [(montage, truth) for montage in content["plan"]["montages"] for truth in SHOWN]
+    places = [place for place in places if best_of(_at_lead(content, *place), place[1])]
     with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(WIDTH_INCHES, 1.5 + 2 * ROW_INCHES * len(montages)), layout="constrained")
+        figure = Figure(figsize=(WIDTH_INCHES, 1.5 + ROW_INCHES * len(places)), layout="constrained")
         FigureCanvasAgg(figure)
         figure.suptitle(_heading(content), fontsize=15, x=0.01, ha="left")
         figure.supxlabel(DISCLAIMER, fontsize=10, style="italic", color=SURROGATE_COLOR)
-        parts = figure.subfigures(2 * len(montages), 1, squeeze=False)[:, 0]
-        places = [(montage, truth) for montage in montages for truth in SHOWN]
-        for part, (montage, truth) in zip(parts, places, strict=True):
+        parts = figure.subfigures(max(1, len(places)), 1, squeeze=False)[:, 0]
+        for part, (montage, truth) in zip(parts, places, strict=False):
             _draw_row(part, content, montage, truth)
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", "Glyph .* missing from")  # a name in letters that the font lacks
             figure.savefig(path, dpi=110, format="png", facecolor="white")
+
+
+def _at_lead(content: Mapping[str, Any], montage: str, truth: str) -> list[dict[str, Any]]:
+    """Return the rows of all samples at the lead of the plan."""
+    return rows_at(content["rows"], lead_s=content["plan"]["lead_s"], share=1.0, montage=montage, truth=truth)
 
 
 def _heading(content: Mapping[str, Any]) -> str:
@@ -123,9 +128,9 @@ def _draw_row(part: SubFigure, content: Mapping[str, Any], montage: str, truth: 
     cells = part.add_gridspec(1, 4, width_ratios=(1, 1, 1.25, 1.25))
     lead_s = content["plan"]["lead_s"]
     rows = [row for row in content["rows"] if row["montage"] == montage and row["truth"] == truth]
-    best = best_of(rows_at(rows, lead_s=lead_s, share=1.0), truth)
+    best = best_of(_at_lead(content, montage, truth), truth)
     looks = {method: LOOKS[("ours", "tuned", "published").index(method[1])] for method in best}
-    _draw_circles(part, cells, content, (montage, truth), _two(rows, best, lead_s, truth), looks)
+    _draw_circles(part, cells, content, (montage, truth), _two(_at_lead(content, montage, truth), best, truth), looks)
     methods = list(dict.fromkeys((row["estimator"], row["tuning"]) for row in rows))
     yields = sorted({row["yield"] for row in rows}, reverse=True)
     by_yield = {method: _curve(rows, method, [(lead_s, share) for share in yields], yields) for method in methods}
@@ -146,12 +151,9 @@ def _draw_row(part: SubFigure, content: Mapping[str, Any], montage: str, truth: 
     part.legend(handles, names, loc="outside lower right", ncols=len(names), frameon=False, fontsize=10)
 
 
-def _two(rows: Sequence[dict[str, Any]], best: list[Method], lead_s: float, truth: str) -> list[Method]:
+def _two(rows: Sequence[dict[str, Any]], best: list[Method], truth: str) -> list[Method]:
     """Return the best of ours, where it takes part, and the best of its rivals."""
-    order = {
-        (median.estimator, median.tuning): _sd(median, truth)
-        for median in medians_of(rows_at(rows, lead_s=lead_s, share=1.0))
-    }
+    order = {(median.estimator, median.tuning): _sd(median, truth) for median in medians_of(rows)}
     ours = [method for method in best if method[1] == "ours"]
     rivals = sorted((method for method in best if method[1] != "ours"), key=lambda method: order[method] or 0.0)
     return [*ours, *rivals][:2]
@@ -187,7 +189,7 @@ def _draw_circles(
         )
         shares.append([_share(found["counts"]), _share(found["surrogate_counts"])])
     highest = max(float(np.max(pair)) for pair in shares)
-    rows = rows_at(content["rows"], lead_s=content["plan"]["lead_s"], share=1.0, montage=place[0], truth=place[1])
+    rows = _at_lead(content, *place)
     for cell, method, (share, surrogate) in zip((cells[0], cells[1]), two, shares, strict=False):
         axes = part.add_subplot(cell, projection="polar")
         assert isinstance(axes, PolarAxes)
@@ -248,8 +250,8 @@ def _draw_curves(axes: Axes, curves: Mapping[Method, _Curve], looks: Mapping[Met
         curve = curves[method]
         axes.plot(curve.at, curve.sd_deg, color=color, marker=marker, linewidth=2.4, markersize=7, zorder=3)
         axes.plot(curve.at, curve.surrogate_deg, color=color, linestyle="--", linewidth=1.5, zorder=2)
-    beyond = [curve.surrogate_deg for method, curve in curves.items() if method in looks]
-    if min(map(float, map(np.nanmin, beyond))) > HIGHEST_DEG:
+    noise = np.concatenate([curves[method].surrogate_deg for method in looks])
+    if np.nanmin(noise, initial=np.inf) > HIGHEST_DEG and np.isfinite(noise).any():
         axes.annotate(
             "↑ without a rhythm: chance", (0.98, 0.97), xycoords="axes fraction", ha="right", va="top", fontsize=10
         )
