@@ -6,11 +6,15 @@ once, and an interruption is heard as soon as a command begins.
 
 import json
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from enum import StrEnum
+from math import inf
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Column, Table
@@ -19,6 +23,8 @@ from rich.text import Text
 from closedloop.errors import ClosedloopError
 
 if TYPE_CHECKING:
+    from closedloop.accuracy.evaluation import Plan
+    from closedloop.accuracy.medians import Medians
     from closedloop.config.device import Stimulator
     from closedloop.config.pipeline import Pipeline
     from closedloop.session.folder import SessionFolder
@@ -129,15 +135,8 @@ def _make_folder(pipeline: str, path: Path | None) -> "SessionFolder":
 def _run(
     pipeline: "Pipeline", device: "Stimulator", folder: "SessionFolder", n_surrogates: int, interruption: "Interruption"
 ) -> "tuple[Outcome, dict[str, Any]]":
-    columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
     try:
-        # Where nobody watches, a bar would leave an empty line in front of an error's one line.
-        with Progress(*columns, console=err, transient=True, disable=not err.is_interactive) as bar:
-            task = bar.add_task("loading the core (the first time it is compiled: up to a minute)", total=None)
-
-            def progress(doing: str, share: float) -> None:
-                bar.update(task, description=doing, total=1.0, completed=share)
-
+        with _progress("loading the core (the first time it is compiled: up to a minute)") as progress:
             from closedloop.session.run import close_session, run_session
 
             outcome = run_session(
@@ -149,6 +148,16 @@ def _run(
     except KeyboardInterrupt:
         folder.close("interrupted")
         raise
+
+
+@contextmanager
+def _progress(first: str) -> Iterator[Callable[[str, float], None]]:
+    """Show a bar; what is given out is told what is going on, and which share of that is done."""
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
+    # Where nobody watches, a bar would leave an empty line in front of an error's one line.
+    with Progress(*columns, console=err, transient=True, disable=not err.is_interactive) as bar:
+        task = bar.add_task(first, total=None)
+        yield lambda doing, share: bar.update(task, description=doing, total=1.0, completed=share)
 
 
 def _show(outcome: "Outcome", summary: dict[str, Any], folder: Path) -> None:
@@ -200,6 +209,131 @@ def replay(
         out.print(f"same: {replayed.n_events} decisions, fingerprint {replayed.again}", soft_wrap=True)
     if not replayed.same:
         _fail(f"different: {replayed.difference}", DIFFERS_STATUS)
+
+
+@app.command(
+    epilog="Example: closedloop evaluate mine.edf Subject25_1.edf --montage F3=Fp1,F7,C3,Fz --estimators wiener,c-echt"
+)
+def evaluate(
+    names: Annotated[
+        list[str],
+        typer.Argument(metavar="RECORDING...", help="Files that MNE or pyxdf reads, or names of `recordings list`."),
+    ],
+    montages: Annotated[
+        list[str] | None,
+        typer.Option("--montage", help="A channel, O1, or a Laplacian, F3=Fp1,F7,C3,Fz; give it again for another."),
+    ] = None,
+    estimators: Annotated[
+        str | None,
+        typer.Option(
+            help="Methods, also of other packages, with commas between.",
+            show_default="all; sspe and phastimate take most of the time",
+        ),
+    ] = None,
+    rest_s: Annotated[float, typer.Option(min=10.0, help="How much of the beginning methods learn from, in s.")] = 60.0,
+    lead_ms: Annotated[float, typer.Option(help="How far ahead the table predicts, in ms.")] = 25.0,
+    leads: Annotated[str, typer.Option(help="All leads that are judged, in ms.")] = "0,10,25,50,80",
+    out_folder: Annotated[
+        Path | None, typer.Option("--out", help="Folder to write; it must not exist.", show_default="evaluation-TIME")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print evaluation.json instead of tables.")] = False,
+) -> None:
+    """Compare methods on your recordings: published, tuned and ours, on real and matched EEG, beside no rhythm."""
+    from closedloop.session.interruption import Interruption
+
+    folder = None
+    try:
+        with Interruption().handled():
+            from closedloop.accuracy.output import default_path
+
+            plan = _plan(names, montages or [], estimators, rest_s, lead_ms, leads)
+            folder = default_path() if out_folder is None else out_folder
+            content = _evaluate(plan, folder)
+    except KeyboardInterrupt:
+        if folder is None or not folder.exists():
+            _fail("interrupted before anything was measured; nothing was written", INTERRUPTED_STATUS)
+        _fail(f"interrupted: {folder} is marked as interrupted and holds what was measured", INTERRUPTED_STATUS)
+    if as_json:
+        sys.stdout.write(json.dumps(content, indent=1, ensure_ascii=False) + "\n")
+    else:
+        _show_evaluation(content, folder)
+
+
+def _plan(
+    names: list[str], montages: list[str], estimators: str | None, rest_s: float, lead_ms: float, leads: str
+) -> "Plan":
+    from closedloop.accuracy.evaluation import Plan, montage
+    from closedloop.errors import ConfigError
+
+    try:
+        leads_ms = {float(lead) for lead in leads.split(",")}
+    except ValueError:
+        raise ConfigError(f"--leads {leads}: not numbers with commas between, such as 0,10,25,50,80") from None
+    return Plan(
+        recordings=names,
+        montages={text: montage(text) for text in montages},
+        estimators=None if estimators is None else tuple(name.strip() for name in estimators.split(",")),
+        rest_s=rest_s,
+        lead_s=lead_ms / 1000.0,
+        leads_s=[lead / 1000.0 for lead in sorted(leads_ms | {lead_ms})],
+    )
+
+
+def _evaluate(plan: "Plan", folder: Path) -> dict[str, Any]:
+    with _progress("loading (the first time it is compiled: up to a minute)") as progress:
+        from closedloop.accuracy.output import run_evaluation
+        from closedloop.session.facts import machine, now_utc, software
+
+        facts = {"created": now_utc(), "software": software(), "machine": machine()}
+        return run_evaluation(plan, folder, facts=facts, progress=progress)
+
+
+def _show_evaluation(content: dict[str, Any], folder: Path) -> None:
+    """Print what each recording promises, each method's medians, and what was refused."""
+    from closedloop.accuracy.evaluation import refusal_text
+    from closedloop.accuracy.medians import medians_of, rows_at
+
+    for found in content["verdicts"]:
+        out.print(f"{found['recording']}, {found['montage']}: {found['verdict']}", soft_wrap=True, highlight=False)
+    lead_s = content["plan"]["lead_s"]
+    for name in content["plan"]["montages"]:
+        medians = medians_of(rows_at(content["rows"], lead_s=lead_s, share=1.0, montage=name))
+        if medians:
+            out.print()
+            out.print(_medians_table(f"{name}, {1000 * lead_s:g} ms ahead", medians))
+    out.print()
+    out.print(
+        "Circular SD in degrees / the same without a rhythm, by true phase (matched synthetic EEG) and by zero-phase "
+        "filters (real EEG); medians over recordings. Bias, and coverage of the method's own 95 % interval, by true "
+        "phase; time per sample."
+    )
+    for refused in content["refused"]:
+        out.print(f"not measured: {refusal_text(refused)}", soft_wrap=True, highlight=False)
+    out.print(f"Look at {folder / 'evaluation.png'}", soft_wrap=True, highlight=False)
+    out.print(DISCLAIMER, style="italic")
+
+
+def _medians_table(title: str, medians: "list[Medians]") -> Table:
+    """Return one line for each method: ours, tuned and published, the best by the true phase first in each."""
+    from closedloop.accuracy.case import SYNTHETIC, TRUTHS
+
+    def text(value: float | None, shown: str) -> str:
+        return "–" if value is None else format(value, shown)
+
+    truths = (SYNTHETIC, *TRUTHS.values())
+    # Titles in two lines, nothing around columns: a terminal has 80 characters.
+    names = ["true\nphase", *(name.replace("±", "\n±") for name in TRUTHS), "bias\n°", "95 %", "µs"]
+    numbers = [Column(name, justify="right", no_wrap=True) for name in names]
+    table = Table("method", *numbers, title=title, title_justify="left", box=SIMPLE_HEAD, padding=0, show_edge=False)
+    for tuning in dict.fromkeys(median.tuning for median in medians):
+        table.add_row(Text(tuning, style="bold"))
+        mine = [median for median in medians if median.tuning == tuning]
+        for median in sorted(mine, key=lambda one: one.by_truth[SYNTHETIC]["circular_sd_deg"] or inf):
+            spreads = [median.by_truth[truth] for truth in truths]
+            cells = [f"{text(one['circular_sd_deg'], '.0f')}/{text(one['surrogate_sd_deg'], '.0f')}" for one in spreads]
+            own = [text(spreads[0]["bias_deg"], "+.0f"), text(spreads[0]["coverage_95"], ".0%")]
+            table.add_row(f" {median.estimator}", *cells, *own, f"{median.us_per_sample:.1f}")
+    return table
 
 
 @app.command(epilog="Example: closedloop check pipelines/*.yaml devices/*.yaml")

@@ -14,7 +14,10 @@ import numpy as np
 import pytest
 
 from closedloop import cli
+from closedloop.accuracy import evaluation
+from closedloop.accuracy.contenders import Contender, contenders
 from closedloop.core.records import INPUT, Command, InputKind
+from closedloop.errors import CalibrationError
 from closedloop.session.folder import SessionFolder
 from closedloop.sources.library import entries
 from closedloop.sources.synthetic import simulate
@@ -179,6 +182,64 @@ def test_a_name_is_shown_as_it_is_written(rig, main, name):
     assert "closedloop replay out [x]" in done.stdout
 
 
+EVALUATE = ["evaluate", "synthetic-alpha", "--rest-s", 45, "--leads", 25, "--estimators", "wiener,resonator"]
+
+
+@pytest.fixture(scope="module")
+def evaluated(tmp_path_factory):
+    """Compare two methods on the recording that comes along, as a user would."""
+    folder = tmp_path_factory.mktemp("evaluated")
+    return folder, closedloop(*EVALUATE, "--montage", "O1", "--out", "out", cwd=folder)
+
+
+def test_methods_are_compared_on_a_recording(evaluated):
+    folder, done = evaluated
+    assert (done.returncode, done.stderr) == (0, "")
+    assert {path.name for path in (folder / "out").iterdir()} == {"evaluation.json", "evaluation.png"}
+    content = json.loads((folder / "out" / "evaluation.json").read_text())
+    assert content["status"] == "complete"
+    assert set(content) >= {"software", "machine", "created", "plan", "recordings", "verdicts", "refused", "rows"}
+    took_part = {(row["estimator"], row["tuning"]) for row in content["rows"]}
+    ours = {("wiener", "ours"), ("wiener, many channels", "ours")}
+    assert took_part == {*ours, ("resonator", "published"), ("resonator", "tuned")}
+    assert all(row["circular_sd_deg"] < row["surrogate_sd_deg"] for row in content["rows"])
+
+
+def test_a_comparison_shows_its_verdict_and_every_method_with_its_figures(evaluated):
+    folder, done = evaluated
+    content = json.loads((folder / "out" / "evaluation.json").read_text())
+    assert done.stdout.startswith(f"synthetic-alpha, O1: {content['verdicts'][0]['verdict']}\n")
+    for row in content["rows"]:
+        if (row["truth"], row["yield"]) == ("synthetic", 1.0):
+            figures = f"{row['circular_sd_deg']:.0f}/{row['surrogate_sd_deg']:.0f}"
+            assert any(row["estimator"] in line and figures in line for line in done.stdout.splitlines())
+    assert "Look at out/evaluation.png" in done.stdout
+    assert "Research software, not a medical device." in done.stdout
+
+
+def test_a_comparison_can_be_read_by_programs_and_names_its_own_folder(main, tmp_path):
+    done = main(*EVALUATE[:-1], "wiener", "--montage", "F3=F7,Fz,C3", "--lead-ms", 10, "--json")
+    assert (done.returncode, done.stderr) == (0, "")
+    (folder,) = tmp_path.iterdir()
+    assert folder.name.startswith("evaluation-")
+    content = json.loads(done.stdout)
+    assert content == json.loads((folder / "evaluation.json").read_text())
+    assert content["plan"]["leads_s"] == [0.01, 0.025]
+    assert content["plan"]["montages"]["F3=F7,Fz,C3"]["F3"] == 1.0
+
+
+def test_a_comparison_names_in_one_line_each_what_was_not_measured(main, monkeypatch):
+    def refuse(rest):
+        raise CalibrationError("it has no settings")
+
+    found = [*contenders(("naive",))[:1], Contender("stubborn", "tuned", refuse)]
+    monkeypatch.setattr(evaluation, "contenders", lambda _: found)
+    done = main(*EVALUATE[:-2], "--montage", "O1", "--out", "out")
+    assert done.returncode == 0
+    lines = [line for line in done.stdout.splitlines() if line.startswith("not measured")]
+    assert lines == ["not measured: synthetic-alpha, O1, stubborn, tuned, with its rhythm: it has no settings"] * 2
+
+
 def test_check_says_what_each_file_is(rig, main):
     done = main("check", "pipeline.yaml", Path(__file__).parents[2] / "devices" / "simulated.yaml")
     assert (done.returncode, done.stderr) == (0, "")
@@ -221,7 +282,9 @@ def test_a_recordings_path_is_printed_alone(main):
     assert Path(done.stdout.removesuffix("\n")).name == "synthetic-alpha.edf"
 
 
-@pytest.mark.parametrize("command", ["run", "replay", "check", "schema", "recordings list", "recordings path"])
+@pytest.mark.parametrize(
+    "command", ["run", "replay", "evaluate", "check", "schema", "recordings list", "recordings path"]
+)
 def test_every_commands_help_has_an_example_that_begins_like_it(main, command):
     done = main(*command.split(), "--help")
     assert done.returncode == 0
@@ -295,6 +358,7 @@ def occupy(rig):
 
 
 RUN = ["run", "pipeline.yaml", "--out", "out"]
+COMPARE = ["evaluate", "rest.edf", "--rest-s", 15]
 CALIBRATION = "rest.edf: calibration, first 20 s: "
 # For each: what is wrong, the command, and all that its one line must name: what, value, limit, place.
 BAD = {
@@ -411,6 +475,57 @@ BAD = {
         ["rest.edf: the range from 0 to 50 s does not lie within its 40 s"],
     ),
     "a session that is none": (nothing, ["replay", "."], [". is no session folder: session.json: No such file"]),
+    "a comparison on a channel that is not there": (
+        nothing,
+        [*COMPARE, "--montage", "O2", "--out", "out"],
+        ["rest.edf: there is no channel O2 (", "there: F7, F3, Fz, C3)"],
+    ),
+    "a comparison of an unknown method": (
+        nothing,
+        [*COMPARE, "--montage", "F3", "--out", "out", "--estimators", "wiener,nonsense"],
+        [f"nonsense: there is no such method (installed: {', '.join(sorted(INSTALLED))})"],
+    ),
+    "a comparison on a recording that is not there": (
+        nothing,
+        ["evaluate", "rest.edf", "nonsense.edf", "--montage", "F3", "--rest-s", 15, "--out", "out"],
+        ["nonsense.edf: there is no such file, and no recording of that name (known: "],
+    ),
+    "a comparison on a file of another kind": (
+        put("rest.edf", "no EDF" * 100),
+        [*COMPARE, "--montage", "F3", "--out", "out"],
+        ["rest.edf has no header of its format"],
+    ),
+    "a comparison on too short a recording": (
+        nothing,
+        ["evaluate", "rest.edf", "--montage", "F3", "--out", "out"],
+        ["rest.edf: 40.0 s are too short: methods learn from 60 s (--rest-s) and are judged on at least 20 s more"],
+    ),
+    "a comparison without a montage": (nothing, [*COMPARE, "--out", "out"], ["no montage was named: --montage O1"]),
+    "a comparison on half a Laplacian": (
+        nothing,
+        [*COMPARE, "--montage", "F3=", "--out", "out"],
+        ["montage = 'F3=': a name is missing"],
+    ),
+    "a comparison at leads that are none": (
+        nothing,
+        [*COMPARE, "--montage", "F3", "--leads", "0,soon", "--out", "out"],
+        ["--leads 0,soon: not numbers with commas between"],
+    ),
+    "a comparison too far ahead": (
+        nothing,
+        [*COMPARE, "--montage", "F3", "--lead-ms", "150", "--out", "out"],
+        ["lead = 150 ms does not lie between 0 and 100 ms"],
+    ),
+    "a comparison in a folder that exists": (
+        occupy,
+        [*COMPARE, "--montage", "F3", "--out", "out"],
+        ["folder out exists already; nothing was written: choose another with --out"],
+    ),
+    "a comparison at a sampling rate too low for the notch": (
+        recording(sfreq=100),
+        [*COMPARE, "--montage", "F3", "--out", "out"],
+        ["nothing could be measured; the first reason: rest.edf, F3: ", "50 Hz"],
+    ),
     "more pulses than the device may give": (
         both(pipeline("max_pulses: 100", "max_pulses: 5000")),
         RUN,
@@ -590,3 +705,31 @@ def test_a_session_that_was_killed_is_never_taken_for_a_whole_one(rig, main):
     done = main("replay", "session")
     assert done.returncode == 2
     assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["SIGINT", "SIGTERM"])
+def test_a_signal_while_it_compares_leaves_an_evaluation_that_says_so(tmp_path, number):
+    with subprocess.Popen(
+        [PROGRAM, *map(str, EVALUATE), "--montage", "O1", "--montage", "F3", "--out", "out"],
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as running:
+        while running.poll() is None and not (tmp_path / "out" / "evaluation.json").exists():
+            time.sleep(0.005)
+        running.send_signal(number)
+        said, err = running.communicate(timeout=100)
+    assert (running.returncode, said) == (130, ""), err
+    assert err == "error: interrupted: out is marked as interrupted and holds what was measured\n"
+    assert json.loads((tmp_path / "out" / "evaluation.json").read_text())["status"] == "interrupted"
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {"evaluation.json"}
+
+
+def test_a_signal_before_a_comparison_began_writes_nothing(rig, main, monkeypatch):
+    monkeypatch.setattr(evaluation, "open_recording", lambda _: signal.raise_signal(signal.SIGTERM))
+    before = contents(rig)
+    done = main(*COMPARE, "--montage", "F3")
+    assert done.returncode == 130
+    assert done.stderr == "error: interrupted before anything was measured; nothing was written\n"
+    assert contents(rig) == before
