@@ -1,5 +1,6 @@
 """A comparison on anybody's recordings: checked before it begins, kept as it grows, whole or marked as not."""
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -48,7 +49,8 @@ def montage(text: str) -> Weights:
 
 def seed_of(recording: str, montage_name: str) -> int:
     """Return the seed of all that is drawn for one recording, by its file's name, at one montage."""
-    return int.from_bytes(f"{recording} {montage_name}".encode(), "little") % 2**32
+    # Of all of the name: its first bytes are those of every other recording of a data set.
+    return int.from_bytes(hashlib.sha256(f"{recording} {montage_name}".encode()).digest()[:4], "little")
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from closedloop.accuracy import evaluation, output
 from closedloop.accuracy.case import SYNTHETIC, TRUTHS
 from closedloop.accuracy.compare import FIGURES, KEY
 from closedloop.accuracy.contenders import MANY_CHANNELS, Contender
-from closedloop.accuracy.evaluation import N_BINS, Plan, check, evaluate, montage, refusal_text
+from closedloop.accuracy.evaluation import N_BINS, Plan, check, evaluate, montage, refusal_text, seed_of
 from closedloop.accuracy.output import run_evaluation
 from closedloop.config.estimators import Naive
 from closedloop.errors import CalibrationError, ConfigError, RecordingError
@@ -121,6 +121,14 @@ def test_a_plan_that_cannot_be_carried_out_is_refused(changes, said, one_line_er
 
 def test_a_recording_that_is_named_twice_is_refused(one_line_error):
     assert one_line_error(ConfigError, plan, "a.edf", "b.edf", "a.edf") == "a.edf is named 2 times (limit: 1)"
+
+
+def test_recordings_and_montages_have_seeds_of_their_own_though_their_names_begin_alike():
+    places = [(f"Subject{n:02}_1.edf", name) for n in range(40) for name in ("F3-Hjorth", "C3-Hjorth", "O1")]
+    seeds = [seed_of(*place) for place in places]
+    assert len(set(seeds)) == len(places)
+    assert seeds == [seed_of(*place) for place in places]
+    assert all(0 <= seed < 2**32 for seed in seeds)
 
 
 # What is checked before it begins
