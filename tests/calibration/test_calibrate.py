@@ -38,8 +38,8 @@ def test_the_limit_gives_the_wanted_rate_on_rest(make_pipeline, make_device, res
 def test_a_limit_a_little_lower_would_not_reach_the_wanted_rate(make_pipeline, make_device, rest):
     pipeline, device = wanting(make_pipeline, 10.0), make_device()
     found = calibrate(pipeline, device, rest)
-    # 8 bisections of the range from 1 to 30 degrees, in equal ratios.
-    step = 30.0 ** (1 / 2**8)
+    # 8 bisections of the range from 1 degree to the gate's limit, in equal ratios.
+    step = pipeline.gates.max_phase_sd_deg ** (1 / 2**8)
     assert chances_per_minute(found, pipeline, device, rest, sd_limit=found.sd_limit / step) < 10.0
 
 
@@ -134,20 +134,24 @@ def test_a_rest_that_cannot_be_used_says_why(make_pipeline, make_device, make_re
 
 @pytest.mark.parametrize("seed", [3, 4, 5])
 def test_a_rest_without_a_rhythm_is_told_and_the_rhythm_gate_stays_closed(make_pipeline, make_device, make_rest, seed):
-    """With that gate open there would be chances: nothing else refuses all of them."""
+    """The SD's gate stays closed too; with both open there would be chances, so that nothing else refuses them all."""
     rest = make_rest(alpha_uv=0.0, seed=seed)
     pipeline, device = make_pipeline({"gates.rhythm_snr_db": "auto"}), make_device()
     found = calibrate(pipeline, device, rest)
     assert found.design.verdict.startswith("no usable rhythm (")
     assert found.rest_per_minute == 0.0
-    core, steps = found.core(pipeline, device, n_channels=len(rest.names))
-    events = dry_run(core, steps, rest, delay_s=pipeline.source.delay_s)
-    assert set(events["kind"]) == {EventKind.REFUSED}
-    assert np.count_nonzero(events["reason"] == Reason.NO_RHYTHM) > 20
-    core, steps = found.core(pipeline, device, n_channels=len(rest.names))
-    core.limits["rhythm_snr_db"] = -math.inf
-    events = dry_run(core, steps, rest, delay_s=pipeline.source.delay_s)
-    assert np.count_nonzero(events["kind"] != EventKind.REFUSED) > 10
+
+    def decided(**limits):
+        core, steps = found.core(pipeline, device, n_channels=len(rest.names))
+        for name, value in limits.items():
+            core.limits[name] = value
+        return dry_run(core, steps, rest, delay_s=pipeline.source.delay_s)
+
+    closed, sd_alone, opened = decided(), decided(rhythm_snr_db=-100.0), decided(rhythm_snr_db=-100.0, max_phase_sd=9.0)
+    assert np.count_nonzero(closed["reason"] == Reason.NO_RHYTHM) > 20
+    assert np.count_nonzero(sd_alone["reason"] == Reason.PHASE_SD) > 20
+    assert {*closed["kind"], *sd_alone["kind"]} == {EventKind.REFUSED}
+    assert np.count_nonzero(opened["kind"] != EventKind.REFUSED) > 10
 
 
 def test_helpers_open_no_rhythm_gate_where_there_is_no_rhythm(make_pipeline, make_device, make_rest):
