@@ -51,8 +51,8 @@ QUICK_LEADS_S = (0.0, HEADLINE_LEAD_S)
 QUICK_METHODS = ("wiener", "c-echt", "hilbert_fir")
 OURS = ("wiener", MANY_CHANNELS)
 MORE_SCATTER = 1.02
-"""The gate: circular SD and its surrogate's may grow by this factor, and bias move by MORE_BIAS_DEG."""
 MORE_BIAS_DEG = 1.5
+"""The gate: circular SD may grow by this factor, and bias move so far; the same machine gives the same figures."""
 
 
 def cases_of(name: str, montage: str, eyes: str) -> Cases:

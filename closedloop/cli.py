@@ -88,7 +88,7 @@ def run(
     ] = None,
     out_folder: Annotated[
         Path | None,
-        typer.Option("--out", help="Session folder to write; it must not exist. [default: sessions/NAME-TIME]"),
+        typer.Option("--out", help="Session folder to write; it must not exist.", show_default="sessions/NAME-TIME"),
     ] = None,
     surrogates: Annotated[
         int, typer.Option(min=0, max=1000, help="Runs without a rhythm that stand beside the result.")
