@@ -226,10 +226,11 @@ def test_a_method_without_an_output_keeps_its_own_gain(rest, announce):
 
 
 @pytest.mark.usefixtures("few")
-def test_a_method_that_predicts_nothing_is_refused(rest, announce, one_line_error):
+@pytest.mark.parametrize("gain", [np.nan, 0.0])
+def test_a_method_that_predicts_nothing_or_nothing_but_zeros_is_refused(rest, announce, one_line_error, gain):
     def design_silent(rest, options):
         silent = design_late(rest, options)
-        silent.state[OUTPUT : OUTPUT + N_LEADS] = np.nan
+        silent.state[OUTPUT : OUTPUT + 2 * N_LEADS] = gain
         return replace(silent, output_at=None)
 
     line = one_line_error(CalibrationError, tune, announce("silent", design_silent), rest)
