@@ -58,7 +58,7 @@ MORE_BIAS_DEG = 1.5
 def cases_of(name: str, montage: str, eyes: str) -> Cases:
     """Lay out the cases of one recording at one montage."""
     recording = open_recording(name)
-    seed = seed_of(name, montage)
+    seed = seed_of(Path(name).name, montage)
     if eyes == "open":
         return make_cases(
             recording.between(*OPEN_EYES_S),
@@ -73,7 +73,7 @@ def cases_of(name: str, montage: str, eyes: str) -> Cases:
 
 def measure(name: str, montage: str, eyes: str, quick: bool) -> Compared:
     """Compare all methods on one recording at one montage."""
-    labels = {"recording": name, "montage": montage, "eyes": eyes}
+    labels = {"recording": Path(name).name, "montage": montage, "eyes": eyes}
     try:
         cases = cases_of(name, montage, eyes)
     except ClosedloopError as error:
@@ -84,7 +84,10 @@ def measure(name: str, montage: str, eyes: str, quick: bool) -> Compared:
     compared = compare(cases, chosen, labels=labels, leads_s=QUICK_LEADS_S if quick else LEADS_S)
     if not quick:
         for adapter in available():
-            _add_package(compared, adapter, cases, labels)
+            try:
+                _add_package(compared, adapter, cases, labels)
+            except Exception as error:  # noqa: BLE001 - whatever another package raises is its own refusal
+                compared.refused.append({**labels, "estimator": adapter.name, "tuning": "published", "why": str(error)})
     return compared
 
 
@@ -126,10 +129,15 @@ def _spreads(rows: list[dict[str, Any]]) -> dict[tuple[str, str, str], dict[str,
 def ratios(rows: list[dict[str, Any]], share: float) -> list[dict[str, Any]]:
     """Return ours over each recording's best rival, by montage and truth: medians over recordings, and the worst."""
     spreads = _spreads(at_headline(rows, share))
+    # A recording counts where both of ours and rivals of either kind could be designed.
+    needed = (*(f"{ours} (ours)" for ours in OURS), "(tuned)", "(published)")
+    whole = {
+        place: found for place, found in spreads.items() if all(any(n.endswith(end) for n in found) for end in needed)
+    }
     lines = []
-    for montage, truth in dict.fromkeys((montage, truth) for montage, truth, _ in spreads):
-        cells = [found for place, found in spreads.items() if place[:2] == (montage, truth)]
-        line: dict[str, Any] = {"montage": montage, "truth": truth, "yield": share}
+    for montage, truth in dict.fromkeys((montage, truth) for montage, truth, _ in whole):
+        cells = [found for place, found in whole.items() if place[:2] == (montage, truth)]
+        line: dict[str, Any] = {"montage": montage, "truth": truth, "yield": share, "recordings": len(cells)}
         for ours in OURS:
             for tuning in ("tuned", "published"):
                 best = [min(value for name, value in found.items() if name.endswith(f"({tuning})")) for found in cells]
@@ -153,25 +161,26 @@ def medians(rows: list[dict[str, Any]], montage: str, eyes: str = "closed") -> l
     return lines
 
 
-def pooled(parts: list[Errors]) -> tuple[Errors, Any]:
-    """Put errors of several recordings together, with the bootstrap's blocks."""
+def pooled(parts: list[tuple[str, Errors]]) -> tuple[Errors, Any]:
+    """Put errors together, each with its recording's name, and return the bootstrap's blocks beside them."""
     names = [field.name for field in fields(Errors)]
-    whole = Errors(*(np.concatenate([getattr(part, name) for part in parts]) for name in names))
-    # The same ten seconds of two recordings are not the same block.
-    blocks = np.concatenate([100_000 * k + part.times_s // BLOCK_S for k, part in enumerate(parts)]).astype(np.int64)
-    return whole, blocks
+    whole = Errors(*(np.concatenate([getattr(part, name) for _, part in parts]) for name in names))
+    # The same ten seconds are one block at every montage and under every truth; those of two recordings are not.
+    order = list(dict.fromkeys(recording for recording, _ in parts))
+    blocks = [100_000 * order.index(recording) + part.times_s // BLOCK_S for recording, part in parts]
+    return whole, np.concatenate(blocks).astype(np.int64)
 
 
-def honesty(found: list[tuple[str, Compared]]) -> list[dict[str, Any]]:
+def honesty(found: list[tuple[str, str, Compared]]) -> list[dict[str, Any]]:
     """Return pooled bias and coverage of ours by montage and truth, and the range of the deciles' coverage."""
     lines = []
     for ours in OURS:
-        for montage in (*dict.fromkeys(montage for montage, _ in found), "all"):
+        for montage in (*dict.fromkeys(montage for _, montage, _ in found), "all"):
             for truth in (SYNTHETIC, *TRUTHS.values(), "real"):
                 truths = tuple(TRUTHS.values()) if truth == "real" else (truth,)
                 parts = [
-                    errors
-                    for place, compared in found
+                    (recording, errors)
+                    for recording, place, compared in found
                     for (known, name, _), errors in compared.errors.items()
                     if name == ours and montage in (place, "all") and known in truths
                 ]
@@ -180,7 +189,7 @@ def honesty(found: list[tuple[str, Compared]]) -> list[dict[str, Any]]:
     return lines
 
 
-def _honest(parts: list[Errors]) -> dict[str, Any]:
+def _honest(parts: list[tuple[str, Errors]]) -> dict[str, Any]:
     whole, blocks = pooled(parts)
     statistics = phase_statistics(whole.error, blocks)
     covered = whole.covered().astype(float)
@@ -259,12 +268,16 @@ def main() -> None:
     parser.add_argument("--baseline", type=Path, help="write the rows of ours, without times, to this file")
     parser.add_argument("--against", type=Path, help="an earlier baseline: exit with 1 where a row has become worse")
     options = parser.parse_args()
+    before = None if options.against is None else json.loads(options.against.read_text(encoding="utf-8"))
     use_recordings(options.recordings)
     jobs = jobs_of(options.recordings, options.quick)
     found = list(in_parallel(measure, jobs, doing="recordings, montages, methods"))
     rows = [row for compared in found for row in compared.rows]
     refused = [line for compared in found for line in compared.refused]
-    closed = [(job[1], part) for job, part in zip(jobs, found, strict=True) if job[2] == "closed" and part.rows]
+    # Figures first: nothing that a table stumbles over may lose them.
+    if options.json is not None:
+        options.json.write_text(json.dumps(rows, ensure_ascii=False) + "\n", encoding="utf-8")
+    closed = [(job[0], job[1], part) for job, part in zip(jobs, found, strict=True) if job[2] == "closed" and part.rows]
     tables = {"ratios": [line for share in (1.0, 0.5) for line in ratios(rows, share)], "honesty": honesty(closed)}
     for montage in dict.fromkeys(row["montage"] for row in rows):
         tables[f"medians, {montage}"] = medians(rows, montage)
@@ -276,14 +289,12 @@ def main() -> None:
         print("not designed:", ", ".join(f"{name} {value}" for name, value in line.items()), file=sys.stderr)
     if not options.quick and missing():
         print(f"not installed, so not compared: {', '.join(missing())}", file=sys.stderr)
-    if options.json is not None:
-        options.json.write_text(json.dumps(rows, ensure_ascii=False) + "\n", encoding="utf-8")
     write(options.summary, tables=tables, refused=refused)
     if options.baseline is not None:
         kept = [{k: v for k, v in row.items() if k != "us_per_sample"} for row in rows if row["tuning"] == "ours"]
         options.baseline.write_text(json.dumps(kept, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    if options.against is not None:
-        lines_worse = worse(rows, json.loads(options.against.read_text(encoding="utf-8")))
+    if before is not None:
+        lines_worse = worse(rows, before)
         for text in lines_worse:
             print(f"worse: {text}", file=sys.stderr)
         if lines_worse:

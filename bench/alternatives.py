@@ -5,7 +5,8 @@
 On six recordings and two montages, one channel, 25 ms ahead: the circular SD of each alternative over that of
 ``wiener`` as it is, under each member of the evaluation family and by the true phase of matched EEG. Below 1 the
 alternative is better. All learn from the first minute and are judged on what follows, but for the lengths of rest,
-which are compared on the last minute of each recording.
+which are compared on the last minute of each recording. Where the rhythm is weak, another length of rest may find
+another peak; the truths stay around that of the first minute.
 """
 
 import argparse
@@ -293,6 +294,12 @@ def by_truth(rows: list[dict[str, Any]], figure: Callable[[dict[str, Any]], floa
     ]
 
 
+def fine(lines: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return ratios as tables show them: to a thousandth, since most lie within 1 % of one."""
+    shown = (*TRUTHS.values(), SYNTHETIC)
+    return [{name: f"{value:.3f}" if name in shown else value for name, value in line.items()} for line in lines]
+
+
 def ratio(row: dict[str, Any]) -> float:
     """Return an alternative's circular SD over that of `wiener`."""
     return float(row["circular_sd_deg"] / row["wiener_circular_sd_deg"])
@@ -315,8 +322,8 @@ def main() -> None:
         "gate": by_truth(gate, ratio, np.median),
         "bias": [{**line, "alternative": "wiener"} for line in before] + after,
     }
-    show(f"Circular SD over that of wiener, {1000 * LEAD_S:g} ms ahead, medians ({machine()})", tables["ratios"])
-    show("Circular SD of the surest by more than SD, over that of the surest by SD, medians", tables["gate"])
+    show(f"Circular SD over that of wiener, {1000 * LEAD_S:g} ms ahead, medians ({machine()})", fine(tables["ratios"]))
+    show("Circular SD of the surest by more than SD, over that of the surest by SD, medians", fine(tables["gate"]))
     show("Mean |bias| in degrees, before and after slow adaptation", tables["bias"])
     write(options.json, rows=rows, **tables)
 

@@ -21,8 +21,8 @@ from closedloop.accuracy.case import HIGH_PASS_HZ, NOTCHES_HZ
 from closedloop.calibration.rest import measure_rest
 from closedloop.config.estimators import Wiener
 from closedloop.estimators.interface import at_lead, predict
-from closedloop.estimators.window import windows
 from closedloop.estimators.wiener import design_wiener
+from closedloop.estimators.window import windows
 from closedloop.signal.circular import circular_sd
 from closedloop.signal.conditioning import condition_all, design_conditioning
 from closedloop.sources.synthetic import simulate
@@ -91,7 +91,11 @@ def measure(snr_db: float, seed: int) -> dict[str, Any]:
     view, first = windows(inputs[:, 0], ORACLE_VALUES, 1)
     oracle = np.concatenate([np.full(first, np.nan), view @ weights])
     judged = slice(n_rest, None)
-    return {"snr_db": snr_db, "wiener": spread(ours[judged], truth[judged]), "oracle": spread(oracle[judged], truth[judged])}
+    return {
+        "snr_db": snr_db,
+        "wiener": spread(ours[judged], truth[judged]),
+        "oracle": spread(oracle[judged], truth[judged]),
+    }
 
 
 def main() -> None:
@@ -104,7 +108,10 @@ def main() -> None:
     for snr_db in SNRS_DB:
         mine = [row for row in rows if row["snr_db"] == snr_db]
         beyond = [row["wiener"] - row["oracle"] for row in mine]
-        line = {"SNR dB": snr_db, **{name: float(np.median([row[name] for row in mine])) for name in ("wiener", "oracle")}}
+        line = {
+            "SNR dB": snr_db,
+            **{name: float(np.median([row[name] for row in mine])) for name in ("wiener", "oracle")},
+        }
         lines.append({**line, "beyond the oracle": float(np.median(beyond)), "at most": max(beyond)})
     show(f"Circular SD in degrees, true phase, 25 ms ahead, medians of {len(SEEDS)} ({machine()})", lines)
     write(options.json, rows=rows, summary=lines)

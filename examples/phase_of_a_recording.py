@@ -27,7 +27,7 @@ phase, amplitude, sd = predictor.transform(raw.copy().crop(REST_S, None), lead_s
 
 ahead = round(LEAD_S * SFREQ)
 truth = np.angle(made.alpha[round(REST_S * SFREQ) + ahead :])
-error, sd = wrap(phase[:-ahead] - truth), sd[:-ahead]
+error, sd = wrap(truth - phase[:-ahead]), sd[:-ahead]
 predicted = np.isfinite(error)
 for share in (1.0, 0.5, 0.1):
     surest = predicted & (sd <= np.nanquantile(sd, share))

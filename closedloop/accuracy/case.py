@@ -125,30 +125,40 @@ def make_cases(
         )
         for shown in (True, False)
     )
+    # A surrogate is looked at where the rhythm was: at the highest place of mere noise its band would be another,
+    # and methods that have one band for everybody would be judged beside it.
+    peak_hz = real.fit.peak_hz
     return Cases(
         real=real,
-        real_surrogate=_family_case(flat.recording, weights, rest_s, band_hz),
+        real_surrogate=_family_case(flat.recording, weights, rest_s, band_hz, peak_hz=peak_hz),
         synthetic=_true_case(made, weights, rest_s, band_hz),
         # The rhythm of the other case is not in this one: its phase is the phase of nothing.
-        synthetic_surrogate=_true_case(flat, weights, rest_s, band_hz),
+        synthetic_surrogate=_true_case(flat, weights, rest_s, band_hz, peak_hz=peak_hz),
     )
 
 
 def usable(recording: Recording, weights: Weights) -> Recording:
-    """Return the channels of a spatial filter and, after them, all other EEG channels.
+    """Return the channels of a spatial filter and, after them, all other EEG channels that are alive.
 
     Raises
     ------
     RecordingError
         Where the filter names a channel that is not there.
     CalibrationError
-        Where the recording holds gaps or samples that are no numbers.
+        Where samples are missing, or a channel of the filter is constant or holds what is no number.
     """
-    eeg = [name for name, role in zip(recording.names, recording.roles, strict=True) if role == "eeg"]
-    chosen = recording.pick([*weights, *(name for name in eeg if name not in weights)])
-    if not np.isfinite(chosen.samples).all() or (np.diff(chosen.times_s) > 1.5 / chosen.sfreq).any():
-        raise CalibrationError(f"{chosen.name}: samples are missing or no numbers (limit: none)")
-    return chosen
+    channels = zip(recording.names, recording.roles, recording.samples.T, strict=True)
+    alive = {
+        name: bool(np.isfinite(x).all() and np.ptp(x) > 0.0)
+        for name, role, x in channels
+        if role == "eeg" or name in weights
+    }
+    for name in weights:
+        if not alive.get(name, True):
+            raise CalibrationError(f"{recording.name}: channel {name} is constant or holds what is no number")
+    if (np.diff(recording.times_s) > 1.5 / recording.sfreq).any():
+        raise CalibrationError(f"{recording.name}: samples are missing (limit: none)")
+    return recording.pick([*weights, *(name for name, lives in alive.items() if lives and name not in weights)])
 
 
 def _family_case(
@@ -157,9 +167,11 @@ def _family_case(
     rest_s: float,
     band_hz: Band,
     judged_s: Sequence[tuple[float, float]] | None = None,
+    *,
+    peak_hz: float | None = None,
 ) -> Case:
     raw = recording.samples @ weight_row(weights, recording.names)
-    fit, rest, inputs = _learnable(recording, weights, rest_s, band_hz)
+    fit, rest, inputs = _learnable(recording, weights, rest_s, band_hz, peak_hz)
     family = reference_phase(raw, recording.sfreq, fit.peak_hz)
     members = {TRUTHS[name]: phasors for name, phasors in family.members.items()}
     elapsed_s = np.arange(len(inputs)) / recording.sfreq
@@ -168,15 +180,15 @@ def _family_case(
     return Case(fit, rest, inputs, judged, ReferencePhase(recording.sfreq, members))
 
 
-def _true_case(made: Matched, weights: Weights, rest_s: float, band_hz: Band) -> Case:
-    fit, rest, inputs = _learnable(made.recording, weights, rest_s, band_hz)
+def _true_case(made: Matched, weights: Weights, rest_s: float, band_hz: Band, *, peak_hz: float | None = None) -> Case:
+    fit, rest, inputs = _learnable(made.recording, weights, rest_s, band_hz, peak_hz)
     rhythm = made.rhythm @ weight_row(weights, made.recording.names)
     reference = ReferencePhase(made.recording.sfreq, {SYNTHETIC: rhythm / np.abs(rhythm)})
     return Case(fit, rest, inputs, np.arange(len(inputs)) >= len(rest.inputs), reference)
 
 
 def _learnable(
-    recording: Recording, weights: Weights, rest_s: float, band_hz: Band
+    recording: Recording, weights: Weights, rest_s: float, band_hz: Band, peak_hz: float | None
 ) -> tuple[SpectrumFit, Rest, NDArray[np.float64]]:
     """Return spectrum and rest of the beginning, and the inputs of the whole."""
     own = weight_row(weights, recording.names)
@@ -187,5 +199,6 @@ def _learnable(
     inputs = np.empty((len(conditioned), 1 + len(helpers)))
     mix_all(np.vstack([own, *helpers]), conditioned, inputs)
     n_rest = round(rest_s * recording.sfreq)
-    fit, rest = measure_rest(recording.samples[:n_rest] @ own, inputs[:n_rest], recording.sfreq, band_hz)
+    raw = recording.samples[:n_rest] @ own
+    fit, rest = measure_rest(raw, inputs[:n_rest], recording.sfreq, band_hz, peak_hz=peak_hz)
     return fit, rest, inputs

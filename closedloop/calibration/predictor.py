@@ -11,9 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from closedloop.calibration.rest import Band, measure_rest, verdict
+from closedloop.calibration.tuning import tune
 from closedloop.config.estimators import Estimator, Plugin, Wiener
 from closedloop.errors import CalibrationError, ConfigError
-from closedloop.estimators.interface import Designed, at_lead, find_estimator, run
+from closedloop.estimators.interface import LEAD_STEP_S, LEADS_S, Designed, at_lead, find_estimator, run
+from closedloop.estimators.output import half_width
 from closedloop.signal.circular import wrap
 from closedloop.signal.conditioning import Conditioning, condition_all, design_conditioning
 from closedloop.signal.spatial import mix_all, weight_row
@@ -43,6 +45,10 @@ class Phases(NamedTuple):
     phase: NDArray[np.float64]
     amplitude: NDArray[np.float64]
     sd: NDArray[np.float64]
+
+    def half_width(self, share: float = 0.95) -> NDArray[np.float64]:
+        """Return half the width, in rad, of the interval around each phase that holds a share of all errors."""
+        return half_width(self.sd, share)
 
 
 class PhasePredictor:
@@ -110,14 +116,16 @@ class PhasePredictor:
         Raises
         ------
         ConfigError
-            Where channels or sampling rate are not those of the design.
-        ValueError
-            Where the lead lies outside its range.
+            Where channels or sampling rate are not those of the design, or the lead lies outside its range.
         """
+        # A call that is refused takes nothing from the stream.
+        if not 0.0 <= lead_s <= LEADS_S[-1]:
+            raise ConfigError(f"lead_s = {lead_s:g} does not lie between 0 and {LEADS_S[-1]:g}")
         samples = _samples(data, self._names, self._sfreq, self._weights.shape[1])
         inputs = _inputs(self._conditioning, self._weights, samples)
-        z, sd = at_lead(*run(self._designed.step, self._state, inputs), lead_s)
-        return Phases(wrap(np.angle(z)), np.abs(z), sd)
+        first = min(int(lead_s / LEAD_STEP_S), LEADS_S.size - 2)
+        z, sd = at_lead(*run(self._designed.step, self._state, inputs, first=first, stop=first + 2), lead_s)
+        return Phases(np.where(z != 0.0, wrap(np.angle(z)), np.nan), np.abs(z), sd)
 
 
 def design(
@@ -126,6 +134,7 @@ def design(
     *,
     sfreq: float | None = None,
     estimator: Estimator | None = None,
+    tuned: str | None = None,
     band_hz: Band = "auto",
     high_pass_hz: float | None = 0.5,
     notch_hz: tuple[float, ...] = (50.0,),
@@ -145,6 +154,9 @@ def design(
     estimator
         The method and its settings; None: ``Wiener`` on the signal alone, or, of an array of several
         inputs, with the others' help.
+    tuned
+        Instead of that, the name of a method whose band, settings and complex gain are chosen on the stretch (see
+        `tuning.tune`).
     band_hz
         Edges of the rhythm's band in Hz; auto: the peak of rest, 2 Hz to either side.
     high_pass_hz, notch_hz
@@ -179,16 +191,15 @@ def design(
     filters: dict[str, Any] = {"high_pass_hz": high_pass_hz, "notch_hz": notch_hz}
     inputs = _inputs(design_conditioning(samples.shape[1], sfreq, **filters), weights, samples)
     fit, rest = measure_rest(samples @ weights[0], inputs, sfreq, band_hz)
-    method = estimator.name if isinstance(estimator, Plugin) else estimator.type
-    settings = estimator.options if isinstance(estimator, Plugin) else estimator
+    if tuned is not None:
+        best = tune(tuned, rest)
+        band_hz, designed = best.band_hz, best.designed
+    else:
+        method = estimator.name if isinstance(estimator, Plugin) else estimator.type
+        settings = estimator.options if isinstance(estimator, Plugin) else estimator
+        band_hz, designed = rest.band_hz, find_estimator(method)(rest, settings)
     return PhasePredictor(
-        names=names,
-        weights=weights,
-        sfreq=sfreq,
-        filters=filters,
-        fit=fit,
-        band_hz=rest.band_hz,
-        designed=find_estimator(method)(rest, settings),
+        names=names, weights=weights, sfreq=sfreq, filters=filters, fit=fit, band_hz=band_hz, designed=designed
     )
 
 

@@ -18,7 +18,12 @@ Band = Literal["auto"] | tuple[float, float]
 
 
 def measure_rest(
-    raw: NDArray[np.float64], inputs: NDArray[np.float64], sfreq: float, band_hz: Band
+    raw: NDArray[np.float64],
+    inputs: NDArray[np.float64],
+    sfreq: float,
+    band_hz: Band,
+    *,
+    peak_hz: float | None = None,
 ) -> tuple[SpectrumFit, Rest]:
     """Fit the spectrum of rest and lay out what an estimator is designed on.
 
@@ -32,13 +37,15 @@ def measure_rest(
         Sampling rate in Hz.
     band_hz
         Edges of the rhythm's band in Hz; auto: the peak of rest, 2 Hz to either side.
+    peak_hz
+        Where the peak is known to be, in Hz; None: it is searched for.
 
     Raises
     ------
     CalibrationError
         Where rest is too short, the signal dead, or the sampling rate too low for the band.
     """
-    fit = fit_spectrum(raw, sfreq)
+    fit = fit_spectrum(raw, sfreq, peak_hz=peak_hz)
     if band_hz == "auto":
         band_hz = (fit.peak_hz - BAND_HALF_WIDTH_HZ, fit.peak_hz + BAND_HALF_WIDTH_HZ)
     if not 0.0 < band_hz[0] < band_hz[1] < sfreq / 2.0:

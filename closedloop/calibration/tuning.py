@@ -31,7 +31,7 @@ SPACES: Mapping[str, Mapping[str, Sequence[Any]]] = {
         "edge_s": (0.03, 0.064, 0.1),
     },
     "etp": {"window_s": (0.5, 0.75, 1.0)},
-    "sspe": {"fit_s": (10.0, 30.0, 60.0)},
+    "sspe": {"fit_s": (10.0, 60.0), "background_hz": ((2.0, 22.0), (2.0, 6.0, 22.0))},
     "hilbert_fir": {"order": (1, 2), "window_s": (0.5, 1.0), "ar_order": (10, 20)},
     "resonator": {"damping": (0.1, 0.2, 0.3, 0.5), "prefilter_order": (1, 2)},
     "naive": {"order": (1, 2, 4), "window_s": (0.25, 0.5, 1.0)},

@@ -153,8 +153,10 @@ def error_model(
         groups = np.array_split(np.argsort(power), N_GROUPS)
         mean_power = np.array([power[g].mean() for g in groups])
         mean_missed = np.array([missed[g].mean() for g in groups])
-        design = np.column_stack([1.0 / mean_missed, mean_power / mean_missed])
-        a, b = np.linalg.lstsq(design, np.ones(N_GROUPS), rcond=None)[0]
+        a = b = -1.0
+        if mean_missed.min() > 0.0:
+            design = np.column_stack([1.0 / mean_missed, mean_power / mean_missed])
+            a, b = np.linalg.lstsq(design, np.ones(N_GROUPS), rcond=None)[0]
         if b < 0.0 or a <= 0.0:
             a, b = float(missed.mean()), 0.0
         noise[lead], growth[lead] = a, b

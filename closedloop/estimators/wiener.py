@@ -64,7 +64,7 @@ def design_wiener(rest: Rest, settings: Wiener) -> Designed:
     blocks = _blocks(rest, bins, stride)
     fits = [_best(blocks, n_own, share) for share in (SHARES if n_helpers else SHARES[:1])]
     best = min(fits, key=lambda fit: fit.error)
-    if best.error > (1.0 - MIN_GAIN) * fits[0].error:
+    if best.error >= (1.0 - MIN_GAIN) * fits[0].error:
         best, bins = fits[0], bins[:1]
     noise, growth = error_model(*best.held_out(blocks))
     parts = np.split(best.weights(blocks).T, np.cumsum([b.ages.size - 1 for b in bins])[:-1], axis=1)

@@ -2,7 +2,8 @@
 
 A surrogate is one channel of noise with the background spectrum that calibration fitted, the peak
 removed and all phases random. It is calibrated and run like the recording, at the same wanted rate,
-but with the gates on rhythm and phase SD open: they exist to refuse just this.
+but with the rhythm gate open, and that on the phase's SD where a wanted rate chooses: they exist to refuse
+just this.
 """
 
 from collections.abc import Sequence
@@ -53,8 +54,10 @@ def surrogate_pipeline(pipeline: Pipeline, *, rhythm_snr_db: float | str = OPEN_
     """Return the pipeline with its target signal read from the surrogate's one channel."""
     target = pipeline.signals[pipeline.target.signal]
     signal = target.model_copy(update={"spatial": Single(type="single", channel=CHANNEL)})
+    # Without a wanted rate nothing but the limit of the SD chooses, and the surrogate must be chosen as strictly.
+    open_sd_deg = pipeline.gates.max_phase_sd_deg if pipeline.gates.wanted_rate is None else OPEN_SD_DEG
     gates = pipeline.gates.model_copy(
-        update={"rhythm_snr_db": rhythm_snr_db, "max_phase_sd_deg": OPEN_SD_DEG, "quiet": ()}
+        update={"rhythm_snr_db": rhythm_snr_db, "max_phase_sd_deg": open_sd_deg, "quiet": ()}
     )
     return pipeline.model_copy(update={"channels": {}, "signals": {pipeline.target.signal: signal}, "gates": gates})
 

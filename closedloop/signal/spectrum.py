@@ -61,7 +61,7 @@ class SpectrumFit:
         return float(np.sqrt(self.component_psd.sum() * self.frequencies_hz[1]))
 
 
-def fit_spectrum(x: NDArray[np.float64], sfreq: float) -> SpectrumFit:
+def fit_spectrum(x: NDArray[np.float64], sfreq: float, *, peak_hz: float | None = None) -> SpectrumFit:
     """Fit background and rhythm to a stretch of one signal.
 
     Parameters
@@ -70,6 +70,8 @@ def fit_spectrum(x: NDArray[np.float64], sfreq: float) -> SpectrumFit:
         Array of shape (n_samples,) in µV, without missing samples.
     sfreq
         Sampling rate in Hz.
+    peak_hz
+        Where the rhythm's peak is known to be, in Hz; None: it is searched for.
 
     Raises
     ------
@@ -96,7 +98,7 @@ def fit_spectrum(x: NDArray[np.float64], sfreq: float) -> SpectrumFit:
     background[inside] = 10.0 ** (offset + slope * np.log10(frequencies[inside]))
     searched = np.flatnonzero((SEARCH_HZ[0] <= frequencies) & (frequencies <= SEARCH_HZ[1]))
     above_db = 10.0 * np.log10(psd[searched] / background[searched])
-    peak = int(np.argmax(above_db))
+    peak = int(np.argmax(above_db) if peak_hz is None else np.argmin(np.abs(frequencies[searched] - peak_hz)))
     peak_hz = float(frequencies[searched[peak]])
     near = inside & (np.abs(frequencies - peak_hz) <= COMPONENT_REACH_HZ)
     return SpectrumFit(

@@ -75,10 +75,8 @@ def target_error_uv2(band_hz: tuple[float, float], fit: SpectrumFit) -> float:
 
     It misses what it takes of the background, also beside the rhythm, and what it does not take of the rhythm.
     An estimator that learns from the target cannot see this error in its own. Where no rhythm stands out at
-    any frequency there is none to miss: 0.
+    any frequency, all that the target holds is background.
     """
-    if not fit.component_uv > 0.0:
-        return 0.0
     gain = target_gain(fit.frequencies_hz, band_hz, fit)
     missed = fit.component_psd * (1.0 - gain) ** 2 + fit.background_psd * gain**2
     return 2.0 * float(missed.sum()) * float(fit.frequencies_hz[1])

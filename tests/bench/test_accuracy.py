@@ -152,7 +152,7 @@ def errors_at_times(*times_s):
 
 
 def test_pooled_errors_are_all_of_them_in_their_order(accuracy):
-    whole, _ = accuracy.pooled([errors_at_times(1.0, 2.0), errors_at_times(3.0)])
+    whole, _ = accuracy.pooled([("a.edf", errors_at_times(1.0, 2.0)), ("b.edf", errors_at_times(3.0))])
     for name, values in {"times_s": [1, 2, 3], "error": [0.1, 0.2, 0.3], "confidence": [-1, -2, -3]}.items():
         np.testing.assert_allclose(getattr(whole, name), values)
     np.testing.assert_allclose(whole.sd, [0.01, 0.02, 0.03])
@@ -160,11 +160,25 @@ def test_pooled_errors_are_all_of_them_in_their_order(accuracy):
 
 def test_the_same_ten_seconds_of_two_recordings_are_not_one_block(accuracy):
     part = errors_at_times(1.0, 9.0, 11.0, 25.0)
-    _, blocks = accuracy.pooled([part, part])
+    _, blocks = accuracy.pooled([("a.edf", part), ("b.edf", part)])
     first, second = blocks[:4], blocks[4:]
     assert first[0] == first[1] != first[2] != first[3]
     assert not set(first) & set(second)
     np.testing.assert_array_equal(np.diff(first), np.diff(second))
+
+
+def test_the_same_ten_seconds_at_two_montages_or_under_two_truths_are_one_block(accuracy):
+    part = errors_at_times(1.0, 9.0, 11.0, 25.0)
+    _, blocks = accuracy.pooled([("a.edf", part), ("a.edf", part)])
+    np.testing.assert_array_equal(blocks[:4], blocks[4:])
+
+
+def test_a_recording_without_one_of_ours_or_without_rivals_is_left_out_of_the_ratios(accuracy):
+    whole = table("a.edf", ours=30.0, many=24.0, tuned=[40.0], published=[50.0])
+    without = table("b.edf", ours=30.0, many=24.0, tuned=[], published=[50.0])
+    (line,) = accuracy.ratios([*whole, *without], 1.0)
+    assert line["recordings"] == 1
+    assert line["wiener / best tuned"] == pytest.approx(30 / 40)
 
 
 def test_the_quick_jobs_are_two_people_at_two_montages(accuracy):

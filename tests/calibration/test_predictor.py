@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 import closedloop
 from closedloop.calibration.predictor import PhasePredictor, design
-from closedloop.config.estimators import CalibratedEcht, Etp, Plugin, Wiener
+from closedloop.config.estimators import CalibratedEcht, Echt, Etp, Plugin, Wiener
 from closedloop.errors import CalibrationError, ConfigError
 from closedloop.estimators.interface import LEAD_STEP_S
 from closedloop.estimators.wiener import design_wiener
@@ -133,6 +133,27 @@ def test_another_method_is_chosen_by_its_settings(samples):
     predictor = design(samples[REST, 1], sfreq=SFREQ, estimator=CalibratedEcht(type="c-echt"), band_hz=(9.0, 11.0))
     assert predictor.band_hz == (9.0, 11.0)
     assert predictor.facts["order"] == 1
+
+
+def test_a_method_can_be_tuned_to_the_rest():
+    """The end-point filter is off by its own phase, until the gain that tuning sets takes it out."""
+    samples, alpha = draw(background_uv=4.0)
+    published = design(samples[REST, 1], sfreq=SFREQ, estimator=Echt(type="echt"), band_hz=(9.0, 13.0))
+    tuned = design(samples[REST, 1], sfreq=SFREQ, tuned="echt")
+
+    def bias(predictor):
+        phase = predictor.transform(samples[:, 1]).phase[REST.stop :]
+        return abs(np.degrees(np.angle(np.nanmean(np.exp(1j * (np.angle(alpha[REST.stop :]) - phase))))))
+
+    assert bias(tuned) < 4.0 < bias(published)
+
+
+def test_the_interval_holds_as_many_errors_as_it_says():
+    samples, alpha = draw(seconds=300.0)
+    found = design(samples[REST, 1], sfreq=SFREQ).transform(samples[:, 1])
+    error = np.abs(wrap(np.angle(alpha) - found.phase))[REST.stop :]
+    for share in (0.5, 0.95):
+        assert np.mean(error <= found.half_width(share)[REST.stop :]) == pytest.approx(share, abs=0.05)
 
 
 def test_a_plugin_is_designed_with_its_own_options(samples, monkeypatch):

@@ -114,8 +114,9 @@ def test_the_target_s_error_is_what_it_misses_of_matched_eeg_s_own_rhythm(alpha_
     assert target_error_uv2(band_hz, fit) == pytest.approx(missed, rel=0.04)
 
 
-def test_a_fit_without_a_rhythm_has_none_to_miss():
-    assert target_error_uv2((8.0, 12.0), fit_of(0.0)) == 0.0
+def test_where_no_rhythm_stands_out_all_that_the_target_holds_is_error():
+    """4 Hz at 1 µV²/Hz, less two flanks of 0.7 Hz whose squares have a mean of 3/8; twice for an analytic signal."""
+    assert target_error_uv2((8.0, 12.0), fit_of(0.0)) == pytest.approx(2.0 * (4.0 - 1.4 * 5.0 / 8.0), rel=0.02)
 
 
 def test_what_a_wider_band_takes_of_the_background_beside_the_rhythm_counts_too():
