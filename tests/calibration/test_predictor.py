@@ -467,9 +467,13 @@ def test_data_that_do_not_fit_the_design_are_one_clear_line(samples, one_line_er
 
 
 @pytest.mark.parametrize("lead_s", [-0.001, 0.101, np.nan])
-def test_a_lead_outside_the_grid_is_one_clear_line(many, samples, lead_s):
-    with pytest.raises(ValueError, match=rf"^lead_s = {lead_s:g} does not lie between 0 and 0\.1$"):
-        many.transform(samples, lead_s=lead_s)
+def test_a_lead_outside_the_grid_is_one_clear_line_and_takes_nothing_from_the_stream(many, samples, lead_s):
+    many.reset()
+    with pytest.raises(ConfigError, match=rf"^lead_s = {lead_s:g} does not lie between 0 and 0\.1$"):
+        many.transform(samples[:100], lead_s=lead_s)
+    after = many.transform(samples).phase
+    many.reset()
+    np.testing.assert_array_equal(after, many.transform(samples).phase)
 
 
 def test_the_package_gives_the_interface_by_name():
