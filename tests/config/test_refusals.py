@@ -297,7 +297,8 @@ KEYS = {
     "of an estimator, which may be null": (
         "window_s: 0.5}",
         "«window: 0.5}",
-        "signals.alpha.estimator.window: unknown key (did you mean window_s? known: type, window_s, helpers, helper_window_s)",
+        "signals.alpha.estimator.window: unknown key (did you mean window_s? known: type, window_s, helpers, "
+        "helper_window_s)",
     ),
     "of a condition in a list": (
         "marker: 1",
