@@ -1,6 +1,6 @@
 """How accurate every method is: published, tuned and ours, on real and matched EEG, beside no rhythm at all.
 
-    python bench/accuracy.py --json FILE [--recordings DIR] [--quick]
+    python bench/accuracy.py --json FILE [--recordings DIR] [--methods wiener,echt] [--quick]
 
 Each of six people at three montages, and one with open eyes where that recording is there; with ``--recordings``
 all of a folder, of any recordings with 10-20 names. Methods learn from the first minute and are judged on what
@@ -71,18 +71,18 @@ def cases_of(name: str, montage: str, eyes: str) -> Cases:
     return make_cases(recording, MONTAGES[montage], rest_s=REST_S, synthetic_s=SYNTHETIC_S, seed=seed)
 
 
-def measure(name: str, montage: str, eyes: str, quick: bool) -> Compared:
-    """Compare all methods on one recording at one montage."""
+def measure(name: str, montage: str, eyes: str, quick: bool, methods: tuple[str, ...] | None = None) -> Compared:
+    """Compare methods on one recording at one montage; those of other packages where all take part."""
     labels = {"recording": Path(name).name, "montage": montage, "eyes": eyes}
     try:
         cases = cases_of(name, montage, eyes)
     except ClosedloopError as error:
         return Compared(refused=[{**labels, "why": str(error)}])
-    chosen = contenders(QUICK_METHODS if quick else None)
+    chosen = contenders(QUICK_METHODS if quick and methods is None else methods)
     if eyes == "open":
         chosen = [one for one in chosen if one.estimator != MANY_CHANNELS]  # one channel has no others to help
     compared = compare(cases, chosen, labels=labels, leads_s=QUICK_LEADS_S if quick else LEADS_S)
-    if not quick:
+    if not quick and methods is None:
         for adapter in available():
             try:
                 _add_package(compared, adapter, cases, labels)
@@ -264,14 +264,16 @@ def main() -> None:
     parser.add_argument("--json", type=Path, help="write the rows, a list, to this file")
     parser.add_argument("--summary", type=Path, help="write the tables and what was refused to this file")
     parser.add_argument("--recordings", type=Path, help="folder of recordings; otherwise the library's six")
+    parser.add_argument("--methods", help="only these, as wiener,echt; otherwise all, and those of other packages")
     parser.add_argument("--quick", action="store_true", help="a subset, within two minutes")
     parser.add_argument("--baseline", type=Path, help="write the rows of ours, without times, to this file")
     parser.add_argument("--against", type=Path, help="an earlier baseline: exit with 1 where a row has become worse")
     options = parser.parse_args()
     before = None if options.against is None else json.loads(options.against.read_text(encoding="utf-8"))
     use_recordings(options.recordings)
+    methods = None if options.methods is None else tuple(options.methods.split(","))
     jobs = jobs_of(options.recordings, options.quick)
-    found = list(in_parallel(measure, jobs, doing="recordings, montages, methods"))
+    found = list(in_parallel(measure, [(*job, methods) for job in jobs], doing="recordings, montages, methods"))
     rows = [row for compared in found for row in compared.rows]
     refused = [line for compared in found for line in compared.refused]
     # Figures first: nothing that a table stumbles over may lose them.
@@ -287,7 +289,7 @@ def main() -> None:
             show(f"{title} ({1000 * HEADLINE_LEAD_S:g} ms ahead, {machine()})", lines)
     for line in refused:
         print("not designed:", ", ".join(f"{name} {value}" for name, value in line.items()), file=sys.stderr)
-    if not options.quick and missing():
+    if not options.quick and methods is None and missing():
         print(f"not installed, so not compared: {', '.join(missing())}", file=sys.stderr)
     write(options.summary, tables=tables, refused=refused)
     if options.baseline is not None:
