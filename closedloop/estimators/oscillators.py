@@ -9,12 +9,11 @@ values in µV, the real and imaginary part of its analytic signal::
 with R the rotation by an angle. `oscillator_fit` fits the parameters to data.
 """
 
-import math
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import integrate, linalg, optimize, special
+from scipy import linalg
 
 
 @dataclass(frozen=True)
@@ -138,29 +137,3 @@ def _observed(
     along = predicted @ seen
     gain = along / (along @ seen + noise)
     return gain, predicted - np.outer(gain, along)
-
-
-def credible_half_width(amplitude: float, variance: float, *, level: float = 0.95) -> float:
-    """Return half of the credible interval of the phase, in rad, for an estimate of a certain amplitude.
-
-    Parameters
-    ----------
-    amplitude
-        |z| of the prediction in µV.
-    variance
-        Variance of its complex error in µV², the trace of its covariance.
-    level
-        The probability that the phase lies within the interval, which is centred on that of the prediction.
-    """
-    u = amplitude / math.sqrt(variance)
-
-    def density(phase: float) -> float:
-        along, across = u * math.cos(phase), u * math.sin(phase)
-        tail = special.erfc(-along) * along * math.exp(-(across**2)) / (2.0 * math.sqrt(math.pi))
-        return float(math.exp(-(u**2)) / (2.0 * math.pi) + tail)
-
-    def excess(half: float) -> float:
-        # The density is a peak about 1 / u wide: beyond eight of them nothing is left that counts.
-        return 2.0 * float(integrate.quad(density, 0.0, min(half, 8.0 / u) if u > 0.0 else half)[0]) - level
-
-    return float(optimize.brentq(excess, 0.0, math.pi))

@@ -23,8 +23,8 @@ Departures from the paper:
   the time in which the error's variance comes within SETTLED of the steady one, but MIN_WINDOW_S at least (on EEG
   of 6 people the phase is as good from 0.1 s on as it gets), and MAX_WINDOW_S at most, for rhythms that hardly change.
 * The SD of the error follows from the posterior covariance by the Rician relation (`output`), which takes the
-  covariance of the pair for a circle; the credible interval is computed, not sampled (`credible_half_width` in
-  `oscillators`).
+  covariance of the pair for a circle; the credible interval is computed, not sampled (`half_width` in
+  `output`).
 
 The SD is the posterior's, not learnt on rest. On simulated rhythms of known phase (1 Hz wide, in pink noise of 15 to
 0 dB; leads of 0, 30 and 100 ms; five groups of rising SD) it was off by 3 to 10 % in the mean, while an SD learnt from

@@ -13,8 +13,8 @@ from closedloop.errors import CalibrationError
 from closedloop.estimators import sspe as module
 from closedloop.estimators.interface import LEADS_S, N_LEADS, Rest, predict
 from closedloop.estimators.oscillator_fit import PRIOR_POWER, Fit, fit_oscillators
-from closedloop.estimators.oscillators import Oscillators, credible_half_width
-from closedloop.estimators.output import rician_phase_sd
+from closedloop.estimators.oscillators import Oscillators
+from closedloop.estimators.output import half_width, rician_phase_sd
 from closedloop.estimators.sspe import design_sspe, filter_state, sspe
 
 BAND_HZ = (8.0, 12.0)
@@ -234,6 +234,11 @@ def test_a_rhythm_in_pink_noise_keeps_its_phase_and_its_promised_sd(snr_db, limi
     for part in np.array_split(np.argsort(sd), 3):
         promised = np.degrees(np.sqrt(-2 * np.log(np.mean(np.exp(-(sd[part] ** 2) / 2)))))
         assert promised == pytest.approx(circular_sd_deg(error[part]), rel=0.2)
+
+
+def credible_half_width(amplitude_uv, variance_uv2):
+    """Return what the posterior's SD says of the interval that holds 95 % of all phases."""
+    return half_width(rician_phase_sd(np.array([amplitude_uv / np.sqrt(variance_uv2)])), 0.95)[0]
 
 
 @pytest.mark.parametrize("amplitude_uv", [0.5, 2.0, 8.0, 30.0])
