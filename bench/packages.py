@@ -45,11 +45,14 @@ class Adapter(ABC):
         What tables call it: the package and its class.
     distribution, module
         What is installed, and what is imported.
+    takes_every_sample
+        Whether it must be given all samples one after the other, or sees a window wherever it is asked.
     """
 
     name: ClassVar[str]
     distribution: ClassVar[str]
     module: ClassVar[str]
+    takes_every_sample: ClassVar[bool] = False
 
     def phases(
         self, x: Real, sfreq: float, band_hz: Band, peak_hz: float, places: NDArray[np.intp]
@@ -139,6 +142,7 @@ class MeegkitResonant(Adapter):
 
     name = "meegkit ResOscillator"
     distribution = module = "meegkit"
+    takes_every_sample = True
     prefilter_hz: Band = (5.0, 20.0)
     prefilter_order: int = 1
     restart_s: float = 2.0
@@ -177,6 +181,7 @@ class MeegkitNonResonant(Adapter):
 
     name = "meegkit NonResOscillator"
     distribution = module = "meegkit"
+    takes_every_sample = True
     prefilter_order: int = 2
     alpha_a: float = 80.0
     alpha_p: float = 10.0

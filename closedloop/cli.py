@@ -9,12 +9,10 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from enum import StrEnum
-from math import inf
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
-from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Column, Table
@@ -24,7 +22,6 @@ from closedloop.errors import ClosedloopError
 
 if TYPE_CHECKING:
     from closedloop.accuracy.evaluation import Plan
-    from closedloop.accuracy.medians import Medians
     from closedloop.config.device import Stimulator
     from closedloop.config.pipeline import Pipeline
     from closedloop.session.folder import SessionFolder
@@ -231,6 +228,9 @@ def evaluate(
         ),
     ] = None,
     rest_s: Annotated[float, typer.Option(min=10.0, help="How much of the beginning methods learn from, in s.")] = 60.0,
+    notch_hz: Annotated[
+        float, typer.Option(min=0.0, help="The mains' frequency, which is filtered out; 0: none.")
+    ] = 50.0,
     lead_ms: Annotated[float, typer.Option(help="How far ahead the table predicts, in ms.")] = 25.0,
     leads: Annotated[str, typer.Option(help="All leads that are judged, in ms.")] = "0,10,25,50,80",
     out_folder: Annotated[
@@ -246,7 +246,7 @@ def evaluate(
         with Interruption().handled():
             from closedloop.accuracy.output import default_path
 
-            plan = _plan(names, montages or [], estimators, rest_s, lead_ms, leads)
+            plan = _plan(names, montages or [], estimators, rest_s, notch_hz, lead_ms, leads)
             folder = default_path() if out_folder is None else out_folder
             content = _evaluate(plan, folder)
     except KeyboardInterrupt:
@@ -256,11 +256,20 @@ def evaluate(
     if as_json:
         sys.stdout.write(json.dumps(content, indent=1, ensure_ascii=False) + "\n")
     else:
-        _show_evaluation(content, folder)
+        from closedloop.accuracy.table import show_evaluation
+
+        show_evaluation(content, folder / "evaluation.png", out)
+        out.print(DISCLAIMER, style="italic")
 
 
 def _plan(
-    names: list[str], montages: list[str], estimators: str | None, rest_s: float, lead_ms: float, leads: str
+    names: list[str],
+    montages: list[str],
+    estimators: str | None,
+    rest_s: float,
+    notch_hz: float,
+    lead_ms: float,
+    leads: str,
 ) -> "Plan":
     from closedloop.accuracy.evaluation import Plan, montage
     from closedloop.errors import ConfigError
@@ -276,6 +285,7 @@ def _plan(
         rest_s=rest_s,
         lead_s=lead_ms / 1000.0,
         leads_s=[lead / 1000.0 for lead in sorted(leads_ms | {lead_ms})],
+        notches_hz=(notch_hz,) if notch_hz > 0.0 else (),
     )
 
 
@@ -286,54 +296,6 @@ def _evaluate(plan: "Plan", folder: Path) -> dict[str, Any]:
 
         facts = {"created": now_utc(), "software": software(), "machine": machine()}
         return run_evaluation(plan, folder, facts=facts, progress=progress)
-
-
-def _show_evaluation(content: dict[str, Any], folder: Path) -> None:
-    """Print what each recording promises, each method's medians, and what was refused."""
-    from closedloop.accuracy.evaluation import refusal_text
-    from closedloop.accuracy.medians import medians_of, rows_at
-
-    for found in content["verdicts"]:
-        out.print(f"{found['recording']}, {found['montage']}: {found['verdict']}", soft_wrap=True, highlight=False)
-    lead_s = content["plan"]["lead_s"]
-    for name in content["plan"]["montages"]:
-        medians = medians_of(rows_at(content["rows"], lead_s=lead_s, share=1.0, montage=name))
-        if medians:
-            out.print()
-            out.print(_medians_table(f"{name}, {1000 * lead_s:g} ms ahead", medians))
-    out.print()
-    out.print(
-        "Circular SD in degrees / the same without a rhythm, by true phase (matched synthetic EEG) and by zero-phase "
-        "filters (real EEG); medians over recordings. Bias, and coverage of the method's own 95 % interval, by true "
-        "phase; time per sample."
-    )
-    for refused in content["refused"]:
-        out.print(f"not measured: {refusal_text(refused)}", soft_wrap=True, highlight=False)
-    out.print(f"Look at {folder / 'evaluation.png'}", soft_wrap=True, highlight=False)
-    out.print(DISCLAIMER, style="italic")
-
-
-def _medians_table(title: str, medians: "list[Medians]") -> Table:
-    """Return one line for each method: ours, tuned and published, the best by the true phase first in each."""
-    from closedloop.accuracy.case import SYNTHETIC, TRUTHS
-
-    def text(value: float | None, shown: str) -> str:
-        return "–" if value is None else format(value, shown)
-
-    truths = (SYNTHETIC, *TRUTHS.values())
-    # Titles in two lines, nothing around columns: a terminal has 80 characters.
-    names = ["true\nphase", *(name.replace("±", "\n±") for name in TRUTHS), "bias\n°", "95 %", "µs"]
-    numbers = [Column(name, justify="right", no_wrap=True) for name in names]
-    table = Table("method", *numbers, title=title, title_justify="left", box=SIMPLE_HEAD, padding=0, show_edge=False)
-    for tuning in dict.fromkeys(median.tuning for median in medians):
-        table.add_row(Text(tuning, style="bold"))
-        mine = [median for median in medians if median.tuning == tuning]
-        for median in sorted(mine, key=lambda one: one.by_truth[SYNTHETIC]["circular_sd_deg"] or inf):
-            spreads = [median.by_truth[truth] for truth in truths]
-            cells = [f"{text(one['circular_sd_deg'], '.0f')}/{text(one['surrogate_sd_deg'], '.0f')}" for one in spreads]
-            own = [text(spreads[0]["bias_deg"], "+.0f"), text(spreads[0]["coverage_95"], ".0%")]
-            table.add_row(f" {median.estimator}", *cells, *own, f"{median.us_per_sample:.1f}")
-    return table
 
 
 @app.command(epilog="Example: closedloop check pipelines/*.yaml devices/*.yaml")

@@ -84,6 +84,7 @@ def make_cases(
     seed: int,
     band_hz: Band = "auto",
     judged_s: Sequence[tuple[float, float]] | None = None,
+    notches_hz: tuple[float, ...] = NOTCHES_HZ,
 ) -> Cases:
     """Lay out all cases of one spatial filter over a recording.
 
@@ -104,6 +105,8 @@ def make_cases(
     judged_s
         Stretches to judge on, in s; None: all that follows rest. With stretches the synthetic EEG is matched to
         rest alone, since what lies between may be another state.
+    notches_hz
+        What the causal notches in front take out, in Hz.
 
     Raises
     ------
@@ -116,7 +119,8 @@ def make_cases(
         raise CalibrationError(
             f"{recording.name}: {recording.duration_s:.1f} s leave nothing to judge after {rest_s:g} s of rest"
         )
-    real = _family_case(recording, weights, rest_s, band_hz, judged_s)
+    view = _View(weights, rest_s, band_hz, notches_hz)
+    real = _family_case(recording, view, judged_s)
     matched_to = recording if judged_s is None else recording.between(0.0, rest_s)
     spectra = fit_cross_spectrum(matched_to.samples, recording.sfreq, real.fit.peak_hz)
     made, flat = (
@@ -130,10 +134,10 @@ def make_cases(
     peak_hz = real.fit.peak_hz
     return Cases(
         real=real,
-        real_surrogate=_family_case(flat.recording, weights, rest_s, band_hz, peak_hz=peak_hz),
-        synthetic=_true_case(made, weights, rest_s, band_hz),
+        real_surrogate=_family_case(flat.recording, view, peak_hz=peak_hz),
+        synthetic=_true_case(made, view),
         # The rhythm of the other case is not in this one: its phase is the phase of nothing.
-        synthetic_surrogate=_true_case(flat, weights, rest_s, band_hz, peak_hz=peak_hz),
+        synthetic_surrogate=_true_case(flat, view, peak_hz=peak_hz),
     )
 
 
@@ -161,44 +165,53 @@ def usable(recording: Recording, weights: Weights) -> Recording:
     return recording.pick([*weights, *(name for name, lives in alive.items() if lives and name not in weights)])
 
 
+@dataclass(frozen=True)
+class _View:
+    """How a recording is looked at, whichever it is: the parameters of `make_cases`."""
+
+    weights: Weights
+    rest_s: float
+    band_hz: Band
+    notches_hz: tuple[float, ...]
+
+
 def _family_case(
     recording: Recording,
-    weights: Weights,
-    rest_s: float,
-    band_hz: Band,
+    view: _View,
     judged_s: Sequence[tuple[float, float]] | None = None,
     *,
     peak_hz: float | None = None,
 ) -> Case:
-    raw = recording.samples @ weight_row(weights, recording.names)
-    fit, rest, inputs = _learnable(recording, weights, rest_s, band_hz, peak_hz)
+    raw = recording.samples @ weight_row(view.weights, recording.names)
+    fit, rest, inputs = _learnable(recording, view, peak_hz)
     family = reference_phase(raw, recording.sfreq, fit.peak_hz)
     members = {TRUTHS[name]: phasors for name, phasors in family.members.items()}
     elapsed_s = np.arange(len(inputs)) / recording.sfreq
-    spans = [(rest_s, np.inf)] if judged_s is None else judged_s
+    spans = [(view.rest_s, np.inf)] if judged_s is None else judged_s
     judged = np.logical_or.reduce([(start_s <= elapsed_s) & (elapsed_s < stop_s) for start_s, stop_s in spans])
     return Case(fit, rest, inputs, judged, ReferencePhase(recording.sfreq, members))
 
 
-def _true_case(made: Matched, weights: Weights, rest_s: float, band_hz: Band, *, peak_hz: float | None = None) -> Case:
-    fit, rest, inputs = _learnable(made.recording, weights, rest_s, band_hz, peak_hz)
-    rhythm = made.rhythm @ weight_row(weights, made.recording.names)
+def _true_case(made: Matched, view: _View, *, peak_hz: float | None = None) -> Case:
+    fit, rest, inputs = _learnable(made.recording, view, peak_hz)
+    rhythm = made.rhythm @ weight_row(view.weights, made.recording.names)
     reference = ReferencePhase(made.recording.sfreq, {SYNTHETIC: rhythm / np.abs(rhythm)})
     return Case(fit, rest, inputs, np.arange(len(inputs)) >= len(rest.inputs), reference)
 
 
 def _learnable(
-    recording: Recording, weights: Weights, rest_s: float, band_hz: Band, peak_hz: float | None
+    recording: Recording, view: _View, peak_hz: float | None
 ) -> tuple[SpectrumFit, Rest, NDArray[np.float64]]:
     """Return spectrum and rest of the beginning, and the inputs of the whole."""
-    own = weight_row(weights, recording.names)
-    helpers = [row for name, row in zip(recording.names, np.eye(own.size), strict=True) if set(weights) != {name}]
+    own = weight_row(view.weights, recording.names)
+    units = zip(recording.names, np.eye(own.size), strict=True)
+    helpers = [row for name, row in units if set(view.weights) != {name}]
     conditioned = np.empty_like(recording.samples)
-    filters = design_conditioning(own.size, recording.sfreq, high_pass_hz=HIGH_PASS_HZ, notch_hz=NOTCHES_HZ)
+    filters = design_conditioning(own.size, recording.sfreq, high_pass_hz=HIGH_PASS_HZ, notch_hz=view.notches_hz)
     condition_all(filters, recording.samples, conditioned)
     inputs = np.empty((len(conditioned), 1 + len(helpers)))
     mix_all(np.vstack([own, *helpers]), conditioned, inputs)
-    n_rest = round(rest_s * recording.sfreq)
+    n_rest = round(view.rest_s * recording.sfreq)
     raw = recording.samples[:n_rest] @ own
-    fit, rest = measure_rest(raw, inputs[:n_rest], recording.sfreq, band_hz, peak_hz=peak_hz)
+    fit, rest = measure_rest(raw, inputs[:n_rest], recording.sfreq, view.band_hz, peak_hz=peak_hz)
     return fit, rest, inputs

@@ -9,12 +9,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from closedloop.accuracy.case import make_cases, usable
+from closedloop.accuracy.case import NOTCHES_HZ, make_cases, usable
 from closedloop.accuracy.compare import Compared, Progress, compare
 from closedloop.accuracy.contenders import MANY_CHANNELS, Contender, contenders
 from closedloop.calibration.rest import verdict
 from closedloop.errors import CalibrationError, ClosedloopError, ConfigError
 from closedloop.estimators.interface import LEADS_S, find_estimator
+from closedloop.signal.conditioning import design_conditioning
 from closedloop.signal.spatial import Weights, hjorth, single, weight_row
 from closedloop.signal.spectrum import fit_spectrum
 from closedloop.sources.library import entries, open_recording
@@ -23,6 +24,8 @@ from closedloop.sources.recording import Recording
 SHORTEST_JUDGED_S = 20.0
 """What must remain after rest: less is a handful of blocks, of which no spread can be told."""
 SYNTHETIC_JUDGED_S = 180.0
+HIGHEST_JUDGED_HZ = 18.0
+"""Where the widest reference ends."""
 N_BINS = 31
 """Of a histogram of phase errors, from -180 to 180 degrees: an odd number, so that one bin lies around 0."""
 Place = tuple[str, str, str, str]
@@ -67,13 +70,16 @@ class Plan:
         Names of methods, also of another package's; None: all of ours.
     rest_s
         How much of each recording's beginning methods learn from, in s.
+    notches_hz
+        What the causal notches in front take out, in Hz: the mains.
     lead_s, leads_s
         The lead of tables and histograms, and all that are judged, it among them, in s.
 
     Raises
     ------
     ConfigError
-        Where there is nothing to compare, something twice, no such method, or a lead outside the grid.
+        Where there is nothing to compare, something twice, no such method, a lead outside the grid, or a notch within
+        the bands of the references.
     """
 
     recordings: Sequence[str]
@@ -82,6 +88,7 @@ class Plan:
     rest_s: float
     lead_s: float
     leads_s: Sequence[float]
+    notches_hz: tuple[float, ...] = NOTCHES_HZ
 
     def __post_init__(self) -> None:
         if not self.montages:
@@ -91,6 +98,11 @@ class Plan:
                 raise ConfigError(f"{name} is named {times} times (limit: 1)")
         for name in self.estimators or ():
             find_estimator(name)
+        for notch_hz in self.notches_hz:
+            if not notch_hz > HIGHEST_JUDGED_HZ:
+                raise ConfigError(
+                    f"notch = {notch_hz:g} Hz lies within what is judged, which ends at {HIGHEST_JUDGED_HZ:g} Hz"
+                )
         for lead_s in self.leads_s:
             if not 0.0 <= lead_s <= LEADS_S[-1]:
                 raise ConfigError(
@@ -110,6 +122,7 @@ class Plan:
             "estimators": None if self.estimators is None else list(self.estimators),
             "rest_s": self.rest_s,
             "synthetic_s": self.synthetic_s,
+            "notches_hz": list(self.notches_hz),
             "lead_s": self.lead_s,
             "leads_s": list(self.leads_s),
         }
@@ -205,6 +218,7 @@ def _promised(plan: Plan, name: str, recording: Recording, montage_name: str, we
             f"are judged on at least {SHORTEST_JUDGED_S:g} s more"
         )
     chosen = usable(recording, weights)
+    design_conditioning(1, chosen.sfreq, high_pass_hz=None, notch_hz=plan.notches_hz)  # raises where it cannot be
     n_rest = round(plan.rest_s * chosen.sfreq)
     try:
         fit = fit_spectrum(chosen.samples[:n_rest] @ weight_row(weights, chosen.names), chosen.sfreq)
@@ -257,6 +271,7 @@ def _compared(plan: Plan, name: str, montage_name: str, progress: Progress) -> C
             rest_s=plan.rest_s,
             synthetic_s=plan.synthetic_s,
             seed=seed_of(Path(name).name, montage_name),
+            notches_hz=plan.notches_hz,
         )
     except ClosedloopError as error:
         return Compared(refused=[{**labels, "why": str(error)}])

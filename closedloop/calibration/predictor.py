@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
 
 from closedloop.calibration.rest import Band, measure_rest, verdict
 from closedloop.calibration.tuning import tune
@@ -197,7 +198,9 @@ def design(
     else:
         method = estimator.name if isinstance(estimator, Plugin) else estimator.type
         settings = estimator.options if isinstance(estimator, Plugin) else estimator
-        band_hz, designed = rest.band_hz, find_estimator(method)(rest, settings)
+        # Which thread sums what decides the last bits of a design.
+        with threadpool_limits(limits=1, user_api="blas"):
+            band_hz, designed = rest.band_hz, find_estimator(method)(rest, settings)
     return PhasePredictor(
         names=names, weights=weights, sfreq=sfreq, filters=filters, fit=fit, band_hz=band_hz, designed=designed
     )

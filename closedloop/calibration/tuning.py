@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 from pydantic import TypeAdapter
+from threadpoolctl import threadpool_limits
 
 from closedloop.config.estimators import Estimator
 from closedloop.errors import CalibrationError
@@ -21,6 +22,8 @@ from closedloop.signal.circular import circular_sd
 
 HALF_WIDTHS_HZ = (1.0, 1.5, 2.0, 2.5, 3.0)
 """Of the bands around the peak that are tried."""
+FIXED_BANDS_HZ = ((8.0, 13.0),)
+"""Bands that are tried beside them: the one that most methods were published with."""
 SPACES: Mapping[str, Mapping[str, Sequence[Any]]] = {
     "wiener": {"window_s": (0.25, 0.32, 0.4)},
     "echt": {"window_s": (0.25, 0.5, 1.0), "order": (1, 2)},
@@ -31,7 +34,7 @@ SPACES: Mapping[str, Mapping[str, Sequence[Any]]] = {
         "edge_s": (0.03, 0.064, 0.1),
     },
     "etp": {"window_s": (0.5, 0.75, 1.0)},
-    "sspe": {"fit_s": (10.0, 60.0), "background_hz": ((2.0, 22.0), (2.0, 6.0, 22.0))},
+    "sspe": {"fit_s": (10.0, 30.0), "background_hz": ((2.0, 22.0), (2.0, 6.0, 22.0))},
     "hilbert_fir": {"order": (1, 2), "window_s": (0.5, 1.0), "ar_order": (10, 20)},
     "resonator": {"damping": (0.1, 0.2, 0.3, 0.5), "prefilter_order": (1, 2)},
     "naive": {"order": (1, 2, 4), "window_s": (0.25, 0.5, 1.0)},
@@ -89,21 +92,27 @@ def tune(method: str, rest: Rest, *, options: Mapping[str, Any] | None = None) -
     find_estimator(method)
     found: list[Tuned] = []
     refusal = "no band fits below half the sampling rate"
-    for band_hz in _bands(method, rest):
-        for settings in _settings(method, dict(options or {})):
-            try:
-                found.append(_judge(method, settings, replace(rest, band_hz=band_hz)))
-            except CalibrationError as error:
-                refusal = str(error)
+    # Which thread sums what decides the last bits of a design.
+    with threadpool_limits(limits=1, user_api="blas"):
+        for band_hz in _bands(method, rest):
+            for settings in _settings(method, dict(options or {})):
+                try:
+                    found.append(_judge(method, settings, replace(rest, band_hz=band_hz)))
+                except CalibrationError as error:
+                    refusal = str(error)
     if not found:
         raise CalibrationError(f"{method} cannot be tuned on this stretch: {refusal}")
-    return min(found, key=lambda tuned: tuned.circular_sd)
+    best = min(found, key=lambda tuned: tuned.circular_sd)
+    # The gain turns all phases of a lead by the same angle, so that it decides nothing between candidates.
+    if best.designed.output_at is not None:
+        learn_output(best.designed.step, best.designed.state, best.designed.output_at, rest, tuned=True)
+    return best
 
 
 def _bands(method: str, rest: Rest) -> list[tuple[float, float]]:
     if method in BAND_FREE:
         return [rest.band_hz]
-    bands = [(rest.peak_hz - half_hz, rest.peak_hz + half_hz) for half_hz in HALF_WIDTHS_HZ]
+    bands = [*((rest.peak_hz - half_hz, rest.peak_hz + half_hz) for half_hz in HALF_WIDTHS_HZ), *FIXED_BANDS_HZ]
     return [band for band in bands if 0.0 < band[0] and band[1] < rest.sfreq / 2]
 
 
@@ -121,10 +130,8 @@ def _settings(method: str, options: dict[str, Any]) -> Iterator[Any]:
 
 
 def _judge(method: str, settings: Any, rest: Rest) -> Tuned:
-    """Design a candidate, set its gain, and see how far its phase lies from the target's."""
+    """Design a candidate and see how far its phase scatters about the target's."""
     designed = find_estimator(method)(rest, settings)
-    if designed.output_at is not None:
-        learn_output(designed.step, designed.state, designed.output_at, rest, tuned=True)
     z, _ = predict(designed, rest.inputs, first=LEAD, stop=LEAD + 1, every=max(1, int(rest.sfreq // JUDGED_RATE_HZ)))
     truth = rest.targets()[:, LEAD]
     # A zero has no phase.

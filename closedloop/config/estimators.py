@@ -12,6 +12,20 @@ Positive = Annotated[float, Field(gt=0.0)]
 Window = Annotated[float, Field(ge=0.1, le=5.0)]
 
 
+class Preset(Model):
+    """A method with several published parameter sets: the chosen one gives what is not given."""
+
+    PRESETS: ClassVar[Mapping[str, Mapping[str, Any]]]
+
+    @model_validator(mode="before")
+    @classmethod
+    def _fill(cls, given: Any) -> Any:
+        if isinstance(given, Mapping):
+            name = given.get("preset", cls.model_fields["preset"].default)
+            return {**cls.PRESETS.get(name, {}), **given} if isinstance(name, str) else given
+        return given
+
+
 class Wiener(Model):
     """The linear predictor of least squared error, learnt on rest."""
 
@@ -44,7 +58,7 @@ class CalibratedEcht(Model):
     """Of the Butterworth band-pass."""
 
 
-class Phastimate(Model):
+class Phastimate(Preset):
     """Band-pass without phase, autoregressive prediction past the edge, Hilbert transform."""
 
     PRESETS: ClassVar[Mapping[str, Mapping[str, Any]]] = {
@@ -90,13 +104,6 @@ class Phastimate(Model):
     hilbert_s: Positive = 0.128
     """Length of what the Hilbert transform sees, in s."""
 
-    @model_validator(mode="before")
-    @classmethod
-    def _fill(cls, given: Any) -> Any:
-        if isinstance(given, Mapping) and isinstance(preset := given.get("preset", "optimized"), str):
-            return {**cls.PRESETS.get(preset, {}), **given}
-        return given
-
     @model_validator(mode="after")
     def _fit(self) -> Self:
         for name, length_s in (
@@ -117,11 +124,18 @@ class Etp(Model):
     """Length of the window, in s."""
 
 
-class Sspe(Model):
+class Sspe(Preset):
     """State-space phase estimation: noisy oscillators, fitted by EM on rest, followed by a Kalman filter."""
 
+    PRESETS: ClassVar[Mapping[str, Mapping[str, Any]]] = {
+        "mu": {"fit_s": 5.0, "background_hz": (2.0, 22.0)},
+        "lfp": {"fit_s": 10.0, "background_hz": (1.0, 60.0)},
+    }
+
     type: Literal["sspe"]
-    fit_s: Annotated[float, Field(ge=2.0, le=120.0)] = 10.0
+    preset: Literal["mu", "lfp"] = "mu"
+    """Published set that gives what is not given here: for the mu rhythm of EEG, or for local field potentials."""
+    fit_s: Annotated[float, Field(ge=2.0, le=120.0)] = 5.0
     """How much of rest, from its beginning, the model is fitted to, in s."""
     background_hz: Annotated[tuple[Positive, ...], Field(strict=False)] = (2.0, 22.0)
     """Where the oscillators that are not the rhythm start, in Hz; the rhythm's starts at the peak of rest."""

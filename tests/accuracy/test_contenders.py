@@ -64,6 +64,7 @@ def rest(cases):
 
 def test_another_package_s_method_is_designed_as_it_comes_and_over_bands(rest, announce, monkeypatch, reciting):
     monkeypatch.setattr(tuning, "HALF_WIDTHS_HZ", (1.0, 3.0))
+    monkeypatch.setattr(tuning, "FIXED_BANDS_HZ", ())
     seen = []
 
     def design(rest, options):

@@ -45,6 +45,7 @@ def rest():
 def few(monkeypatch):
     """Let two bands be tried, and few settings."""
     monkeypatch.setattr(tuning, "HALF_WIDTHS_HZ", (1.0, 2.0))
+    monkeypatch.setattr(tuning, "FIXED_BANDS_HZ", ())
     spaces = {"c-echt": {"cycles": (2, 3), "order": (1,)}, "naive": {"window_s": (0.5,)}, "echt": {"window_s": (0.5,)}}
     monkeypatch.setattr(tuning, "SPACES", spaces)
 
@@ -160,9 +161,17 @@ def test_it_is_the_best_of_all_candidates(rest):
     assert (tuned.band_hz, tuned.settings.cycles) == min(spreads, key=spreads.get)
 
 
+@pytest.mark.usefixtures("few")
+def test_the_band_that_most_were_published_with_is_tried_too(rest, monkeypatch):
+    monkeypatch.setattr(tuning, "HALF_WIDTHS_HZ", ())
+    monkeypatch.setattr(tuning, "FIXED_BANDS_HZ", ((8.0, 13.0),))
+    assert tune("c-echt", rest).band_hz == (8.0, 13.0)
+
+
 def test_settings_that_cannot_be_are_left_out(rest, monkeypatch):
     """Edges of 0.35 s on either side leave nothing of a window of 0.719 s."""
     monkeypatch.setattr(tuning, "HALF_WIDTHS_HZ", (2.0,))
+    monkeypatch.setattr(tuning, "FIXED_BANDS_HZ", ())
     monkeypatch.setitem(tuning.SPACES, "phastimate", {"preset": ("optimized",), "edge_s": (0.35, 0.064)})
     assert tune("phastimate", rest).settings.edge_s == 0.064
 
@@ -170,6 +179,7 @@ def test_settings_that_cannot_be_are_left_out(rest, monkeypatch):
 def test_settings_that_rest_is_too_short_for_are_left_out(rest, monkeypatch):
     """Into 5 s of rest four windows of 6 cycles fit, four of 20 cycles do not."""
     monkeypatch.setattr(tuning, "HALF_WIDTHS_HZ", (2.0,))
+    monkeypatch.setattr(tuning, "FIXED_BANDS_HZ", ())
     monkeypatch.setitem(tuning.SPACES, "c-echt", {"cycles": (20, 6)})
     short = replace(rest, inputs=rest.inputs[:625], target=rest.target[:625])
     assert tune("c-echt", short).settings.cycles == 6
@@ -261,6 +271,7 @@ def test_a_band_that_does_not_fit_below_half_the_sampling_rate_is_left_out(rest,
 
 def test_a_band_that_would_begin_below_zero_is_left_out(rest, monkeypatch):
     monkeypatch.setattr(tuning, "HALF_WIDTHS_HZ", (2.0, 10.0, 11.0))
+    monkeypatch.setattr(tuning, "FIXED_BANDS_HZ", ())
     assert tuning._bands("echt", replace(rest, peak_hz=10.0)) == [(8.0, 12.0)]
 
 

@@ -343,8 +343,8 @@ def test_what_cannot_be_designed_is_one_clear_line(one_line_error):
         return one_line_error(CalibrationError, design_sspe, rest_of(x, 250.0), Sspe(type="sspe", **more))
 
     assert line(x, fit_s=20.0) == "calibration of 12.0 s is too short for sspe: fit_s = 20 s"
-    assert "of the first 10 s of rest most is missing" in line(np.where(np.arange(x.size) < 2000, np.nan, x))
-    assert "of the first 10 s of rest most is missing, or all is zero" in line(np.where(np.arange(x.size) < 2600, 0, x))
+    assert "of the first 5 s of rest most is missing" in line(np.where(np.arange(x.size) < 2000, np.nan, x))
+    assert "of the first 5 s of rest most is missing, or all is zero" in line(np.where(np.arange(x.size) < 2600, 0, x))
     assert "an oscillator at 70 Hz does not lie below 62.5 Hz" in line(x, background_hz=(2.0, 70.0))
 
 
