@@ -103,6 +103,7 @@ def compared_with(offsets):
     """Return a comparison in which each reference lies apart from the prediction by an offset in rad."""
     times = np.arange(0.0, 200.0, 0.5)
     noise = 0.3 * np.random.default_rng(1).standard_normal(times.size)
+    noise -= noise.mean()
     errors = {
         (truth, "wiener", "ours"): Errors(noise + offset, -times, np.full(times.size, 0.3), times)
         for truth, offset in zip(TRUTHS.values(), offsets, strict=True)
