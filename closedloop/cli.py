@@ -19,6 +19,7 @@ from rich.table import Column, Table
 from rich.text import Text
 
 from closedloop.errors import ClosedloopError
+from closedloop.files import DISCLAIMER
 
 if TYPE_CHECKING:
     from closedloop.accuracy.evaluation import Plan
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
     from closedloop.session.interruption import Interruption
     from closedloop.session.outcome import Outcome
 
-DISCLAIMER = "Research software, not a medical device."
 INTERRUPTED_STATUS = 130
 DIFFERS_STATUS = 1
 ERROR_STATUS = 2

@@ -6,7 +6,8 @@
     ├── ConfigError          a YAML file or an option that cannot be used
     ├── RecordingError       a recording that cannot be found, read or trusted
     ├── CalibrationError     a rest recording from which nothing can be designed
-    ├── SessionError         a session folder that cannot be written, read or replayed
+    ├── SessionError         a session folder that cannot be read or replayed
+    ├── OutputError          a folder or a file that cannot be written
     └── StimulatorError      a device that cannot be used as asked
 
 The command line prints the message of any of them and exits with status 2. Anything else that
@@ -31,7 +32,11 @@ class CalibrationError(ClosedloopError):
 
 
 class SessionError(ClosedloopError):
-    """A session folder cannot be written, read or replayed."""
+    """A session folder cannot be read or replayed."""
+
+
+class OutputError(ClosedloopError):
+    """A folder or a file cannot be written."""
 
 
 class StimulatorError(ClosedloopError):

@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 
 from closedloop.accuracy.case import SYNTHETIC, TRUTHS
 from closedloop.accuracy.medians import Medians, medians_of, rows_at
+from closedloop.files import DISCLAIMER
 
-DISCLAIMER = "Research software, not a medical device."
 REAL = TRUTHS["peak±2 Hz"]
 SHOWN = {
     REAL: "recorded EEG, its phase by a zero-phase filter, peak ± 2 Hz",

@@ -170,9 +170,13 @@ def design(
     ConfigError
         Where channel or sampling rate are missing or do not exist.
     """
+    if band_hz != "auto" and len(band_hz) != 2:
+        raise ConfigError(f"band_hz = {band_hz}: lower and upper edge in Hz are needed, or auto")
     if isinstance(data, np.ndarray):
         if sfreq is None or channel is not None:
             raise ConfigError("an array needs its sampling rate, sfreq, and has no named channels")
+        if not 0.0 < sfreq < np.inf:
+            raise ConfigError(f"sfreq = {sfreq:g} Hz is no sampling rate (limit: above 0)")
         if data.ndim not in (1, 2) or data[:1].size == 0:
             raise ConfigError(f"array of shape {data.shape}: (n_samples,) or (n_samples, n_inputs) is needed")
         names: tuple[str, ...] = ()
@@ -180,6 +184,7 @@ def design(
         if estimator is None:
             estimator = Wiener(type="wiener", helpers="all")
     else:
+        _require_raw(data)
         if not channel:
             raise ConfigError(f"channel is missing: the data have {', '.join(data.ch_names)}")
         if estimator is None:
@@ -222,6 +227,11 @@ def _montage(
     return names, np.vstack([own, *(weight_row({name: 1.0}, names) for name in helpers)])
 
 
+def _require_raw(data: Any) -> None:
+    if not hasattr(data, "ch_names"):
+        raise ConfigError(f"data of type {type(data).__name__}: an array in µV or an mne.io.Raw is needed")
+
+
 def _samples(data: Any, names: tuple[str, ...], sfreq: float, n_channels: int) -> NDArray[np.float64]:
     """Return samples of shape (n_samples, n_channels) in µV, NaN where an annotation calls them bad."""
     if isinstance(data, np.ndarray):
@@ -233,6 +243,7 @@ def _samples(data: Any, names: tuple[str, ...], sfreq: float, n_channels: int) -
         return np.ascontiguousarray(samples)
     if not names:
         raise ConfigError("the design was made on an array, so it takes arrays")
+    _require_raw(data)
     if float(data.info["sfreq"]) != sfreq:
         raise ConfigError(f"sampling rate = {data.info['sfreq']:g} Hz is not the design's {sfreq:g} Hz")
     _require_voltages(names, data)

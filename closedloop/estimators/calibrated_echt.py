@@ -24,7 +24,7 @@ from closedloop.errors import CalibrationError
 from closedloop.estimators.cascade import band_pass
 from closedloop.estimators.complex_fir import OUTPUT, complex_fir, fir_state
 from closedloop.estimators.echt import echt_weights
-from closedloop.estimators.interface import LEADS_S, N_LEADS, Designed, Rest
+from closedloop.estimators.interface import LEADS_S, Designed, Rest
 from closedloop.estimators.output import learn_output
 from closedloop.estimators.window import stride_to
 
@@ -68,7 +68,7 @@ def design_calibrated_echt(rest: Rest, settings: CalibratedEcht) -> Designed:
     power = abs(plus) ** 2 + abs(minus) ** 2
     lead = np.exp(2j * np.pi * rest.peak_hz * LEADS_S)
     weights = lead[:, None] * (plus.conjugate() / power * base)
-    state = fir_state([weights], strides=[stride], noise=np.ones(N_LEADS), growth=np.zeros(N_LEADS))
+    state = fir_state([weights], strides=[stride])
     learn_output(complex_fir, state, OUTPUT, rest)
     return Designed(
         step=complex_fir,

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from closedloop.estimators.interface import STEP
-from closedloop.estimators.output import N_SLOTS, give, give_none, output_slots
+from closedloop.estimators.output import N_SLOTS, UNKNOWN, ErrorModel, give, give_none, output_slots
 from closedloop.estimators.window import remember, window_slots
 from closedloop.jit import compiled, inner
 
@@ -32,8 +32,7 @@ def fir_state(
     weights: Sequence[NDArray[np.complex128]],
     *,
     strides: Sequence[int],
-    noise: NDArray[np.float64],
-    growth: NDArray[np.float64],
+    error: ErrorModel = UNKNOWN,
 ) -> NDArray[np.float64]:
     """Lay a filter out as the state array of ``complex_fir``.
 
@@ -43,8 +42,8 @@ def fir_state(
         For each input a complex array of shape (N_LEADS, n_values), oldest value first.
     strides
         For each input the samples per value and between values.
-    noise, growth
-        Arrays of shape (N_LEADS,): a in µV² and b of the error's variance a + b |z|².
+    error
+        The model of its error, at every lead.
     """
     lanes = np.concatenate([part for w in weights for part in (w.real, w.imag)], axis=1)
     memories = [window_slots(w.shape[1], stride) for w, stride in zip(weights, strides, strict=True)]
@@ -52,7 +51,7 @@ def fir_state(
     first_memory = _PLACES + 2 * len(weights) + lanes.size
     begins = first_memory + np.cumsum([0, *(memory.size for memory in memories[:-1])])
     header = np.array([len(weights), lanes.shape[1]], float)
-    return np.concatenate([header, output_slots(noise, growth), begins, first_weight, lanes.ravel(), *memories])
+    return np.concatenate([header, output_slots(error), begins, first_weight, lanes.ravel(), *memories])
 
 
 @inner

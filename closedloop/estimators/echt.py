@@ -19,7 +19,7 @@ from closedloop.config.estimators import Echt
 from closedloop.errors import CalibrationError
 from closedloop.estimators.cascade import band_pass
 from closedloop.estimators.complex_fir import OUTPUT, complex_fir, fir_state
-from closedloop.estimators.interface import LEADS_S, N_LEADS, Designed, Rest
+from closedloop.estimators.interface import LEADS_S, Designed, Rest
 from closedloop.estimators.output import learn_output
 
 
@@ -68,7 +68,7 @@ def design_echt(rest: Rest, settings: Echt) -> Designed:
     band_pass(settings.order, rest.band_hz, rest.sfreq)  # refuses what SciPy would, in our words
     base = echt_weights(n_taps, rest.sfreq, rest.band_hz, order=settings.order)
     weights = np.exp(2j * np.pi * rest.peak_hz * LEADS_S)[:, None] * base
-    state = fir_state([weights], strides=[1], noise=np.ones(N_LEADS), growth=np.zeros(N_LEADS))
+    state = fir_state([weights], strides=[1])
     learn_output(complex_fir, state, OUTPUT, rest)
     return Designed(
         step=complex_fir,

@@ -46,7 +46,7 @@ from scipy import signal
 from closedloop.config.estimators import Etp
 from closedloop.errors import CalibrationError
 from closedloop.estimators.interface import LEAD_STEP_S, STEP, Designed, Rest, run
-from closedloop.estimators.output import N_SLOTS, give, learn_output, unknown_slots
+from closedloop.estimators.output import N_SLOTS, UNKNOWN, give, learn_output, output_slots
 from closedloop.estimators.window import remember, stride_to, window_slots
 from closedloop.jit import compiled, inner
 
@@ -162,7 +162,7 @@ class _Layout:
         age = (self.stride - 1) / 2 / self.stride
         header = [self.n_values, self.bins.size, newest, self.distance, period, LEAD_STEP_S * self.rate_hz, age]
         window = window_slots(self.n_values, self.stride)
-        return np.concatenate([header, unknown_slots(), np.zeros(2 * self.bins.size), rows.ravel(), window])
+        return np.concatenate([header, output_slots(UNKNOWN), np.zeros(2 * self.bins.size), rows.ravel(), window])
 
 
 def _lay_out(rest: Rest, settings: Etp) -> _Layout:

@@ -28,7 +28,7 @@ from closedloop.config.estimators import Naive
 from closedloop.errors import CalibrationError
 from closedloop.estimators.cascade import band_pass, cascade_slots, pass_on
 from closedloop.estimators.complex_fir import OUTPUT, complex_fir, fir_state
-from closedloop.estimators.interface import LEADS_S, N_LEADS, STEP, Designed, Rest
+from closedloop.estimators.interface import LEADS_S, STEP, Designed, Rest
 from closedloop.estimators.output import learn_output
 from closedloop.estimators.window import stride_to
 from closedloop.jit import compiled
@@ -78,12 +78,7 @@ def design_naive(rest: Rest, settings: Naive) -> Designed:
     cascade = cascade_slots(band_pass(settings.order, rest.band_hz, rest.sfreq))
     age_s = (stride - 1) / 2 / rest.sfreq
     turns = np.exp(2j * np.pi * rest.peak_hz * (LEADS_S + age_s))
-    fir = fir_state(
-        [turns[:, None] * last_hilbert_weights(n_values)],
-        strides=[stride],
-        noise=np.ones(N_LEADS),
-        growth=np.zeros(N_LEADS),
-    )
+    fir = fir_state([turns[:, None] * last_hilbert_weights(n_values)], strides=[stride])
     begin = _CASCADE + cascade.size
     state = np.concatenate([[begin, 0.0], cascade, fir])
     learn_output(naive, state, begin + OUTPUT, rest)

@@ -5,15 +5,18 @@ The gain is one complex number for each lead: one, unless a method is tuned.
 The phase error of a prediction z of a signal that it misses by a complex Gaussian error of
 variance s2 has the resultant length ``R(u) = sqrt(pi)/2 u exp(-u2/2) (I0(u2/2) + I1(u2/2))`` with
 ``u = |z| / s`` (Rician phase). Errors of real EEG grow with its amplitude, so ``s2 = a + b |z|2``,
-with a and b for each lead, learnt on rest.
+with a and b for each lead, learnt on rest. Of what is larger than anything that rest has shown, an
+artifact most likely, the model knows nothing: it counts as no larger, and so is no surer.
 
 Slots::
 
-    gain (N_LEADS real, N_LEADS imaginary), a (N_LEADS, µV²), b (N_LEADS), the table of SDs over u (N_TABLE, rad)
+    gain (N_LEADS real, N_LEADS imaginary), a (N_LEADS, µV²), b (N_LEADS), the largest |z|² (N_LEADS, µV²), the
+    table of SDs over u (N_TABLE, rad)
 """
 
 import math
 from functools import cache
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,9 +28,11 @@ from closedloop.jit import inner
 N_TABLE = 129
 TABLE_STEP = 1.0 / 16.0
 """Spacing of ``u`` in the table of SDs, which ends at u = 8 (5 degrees); beyond, SD = 1 / (sqrt(2) u)."""
-N_SLOTS = 4 * N_LEADS + N_TABLE
-_NOISE, _GROWTH, _TABLE = 2 * N_LEADS, 3 * N_LEADS, 4 * N_LEADS
+N_SLOTS = 5 * N_LEADS + N_TABLE
+_NOISE, _GROWTH, _LARGEST, _TABLE = 2 * N_LEADS, 3 * N_LEADS, 4 * N_LEADS, 5 * N_LEADS
 N_GROUPS = 20
+BEYOND_REST = 4.0
+"""The model is believed up to so many times the largest |z|² of rest, twice its amplitude: rhythms wax and wane."""
 FITTED_RATE_HZ = 25.0
 """The model is fitted to so many predictions a second of rest: neighbours tell little that is new."""
 
@@ -70,35 +75,54 @@ def half_width(sd: NDArray[np.float64], share: float) -> NDArray[np.float64]:
     return np.where(sd < spreads[0], normal, np.interp(sd, spreads, widths))
 
 
-def output_slots(
-    noise: NDArray[np.float64], growth: NDArray[np.float64], gain: NDArray[np.complex128] | None = None
-) -> NDArray[np.float64]:
+class ErrorModel(NamedTuple):
+    """How large a prediction's error is: arrays of shape (n_leads,).
+
+    Attributes
+    ----------
+    noise, growth
+        a in µV² and b of the error's variance a + b |z|².
+    largest
+        The |z|² in µV² up to which that holds.
+    """
+
+    noise: NDArray[np.float64]
+    growth: NDArray[np.float64]
+    largest: NDArray[np.float64]
+
+
+def constant_error(variance: NDArray[np.float64]) -> ErrorModel:
+    """Return the model of an error that does not depend on the amplitude, from its variance in µV² for each lead."""
+    return ErrorModel(variance, np.zeros(variance.size), np.full(variance.size, np.inf))
+
+
+UNKNOWN = constant_error(np.full(N_LEADS, np.nan))
+"""Of a method that has not learnt its error: every SD is NaN."""
+
+
+def output_slots(model: ErrorModel, gain: NDArray[np.complex128] | None = None) -> NDArray[np.float64]:
     """Lay out gain and model.
 
     Parameters
     ----------
-    noise, growth
-        Arrays of shape (N_LEADS,): a in µV² and b of the error's variance a + b |z|².
+    model
+        Of the error, at every lead of the grid.
     gain
         Complex array of shape (N_LEADS,); None: one.
     """
     turn = np.ones(N_LEADS, np.complex128) if gain is None else gain
     u = np.maximum(TABLE_STEP * np.arange(N_TABLE), TABLE_STEP / 2)
-    return np.concatenate([turn.real, turn.imag, noise, growth, rician_phase_sd(u)])
-
-
-def unknown_slots() -> NDArray[np.float64]:
-    """Lay out a gain of one and no model: every SD is NaN."""
-    return output_slots(np.full(N_LEADS, np.nan), np.zeros(N_LEADS))
+    return np.concatenate([turn.real, turn.imag, *model, rician_phase_sd(u)])
 
 
 @inner
 def phase_sd(slots: NDArray[np.float64], lead: int, power: float) -> float:
     """Return the modelled SD of the phase error, in radians, at a squared amplitude in µV²; NaN without either."""
-    variance = slots[_NOISE + lead] + slots[_GROWTH + lead] * power
+    believed = min(power, slots[_LARGEST + lead])
+    variance = slots[_NOISE + lead] + slots[_GROWTH + lead] * believed
     if not (variance > 0.0 and 0.0 < power < math.inf):
         return np.nan
-    u = math.sqrt(power / variance)
+    u = math.sqrt(believed / variance)
     place = u / TABLE_STEP
     k = int(min(place, 1e6))
     if k >= N_TABLE - 1:
@@ -125,9 +149,7 @@ def give_none(first: int, stop: int, z: NDArray[np.complex128], sd: NDArray[np.f
         sd[lead] = np.nan
 
 
-def error_model(
-    predicted: NDArray[np.complex128], truth: NDArray[np.complex128]
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def error_model(predicted: NDArray[np.complex128], truth: NDArray[np.complex128]) -> ErrorModel:
     """Fit the error's variance a + b |z|² for each lead.
 
     Parameters
@@ -138,7 +160,7 @@ def error_model(
 
     Returns
     -------
-        a in µV² and b, each of shape (n_leads,), never negative: b is dropped where it would be.
+        The model; a and b are never negative: b is dropped where it would be.
 
     Notes
     -----
@@ -160,7 +182,8 @@ def error_model(
         if b < 0.0 or a <= 0.0:
             a, b = float(missed.mean()), 0.0
         noise[lead], growth[lead] = a, b
-    return noise, growth
+    largest = BEYOND_REST * np.max(np.abs(predicted) ** 2, axis=0)
+    return ErrorModel(noise, growth, largest)
 
 
 def learn_output(step: StepFunction, state: NDArray[np.float64], at: int, rest: Rest, *, tuned: bool = False) -> None:
@@ -181,9 +204,8 @@ def learn_output(step: StepFunction, state: NDArray[np.float64], at: int, rest: 
         Whether to set the gain to the one of least squared error; otherwise it is one, as published, and what a
         method shrinks is told from what it misses.
     """
-    state[at : at + N_SLOTS] = unknown_slots()
-    every = max(1, int(rest.sfreq // FITTED_RATE_HZ))
-    z, _ = run(step, state.copy(), rest.inputs, every=every)
+    state[at : at + N_SLOTS] = output_slots(UNKNOWN)
+    z = _on_rest(step, state, rest)
     truth = rest.targets()
     known = np.isfinite(truth).all(axis=1) & np.isfinite(z).all(axis=1)
     if known.sum() < N_GROUPS:
@@ -193,10 +215,29 @@ def learn_output(step: StepFunction, state: NDArray[np.float64], at: int, rest: 
     if not ((power > 0.0) & (np.abs(together) > 0.0)).all():
         return
     gain = together / power
-    noise, growth = error_model((gain if tuned else np.abs(gain)) * z, truth)
-    noise += rest.target_error_uv2
+    model = error_model((gain if tuned else np.abs(gain)) * z, truth)
+    noise = model.noise + rest.target_error_uv2
     if tuned:
-        state[at : at + N_SLOTS] = output_slots(noise, growth, gain)
+        state[at : at + N_SLOTS] = output_slots(model._replace(noise=noise), gain)
     else:
         # The SD depends on |z|²/s2 alone: a prediction g times too small has the error of g z, and s2 over g².
-        state[at : at + N_SLOTS] = output_slots(noise / np.abs(gain) ** 2, growth)
+        shrunk = np.abs(gain) ** 2
+        state[at : at + N_SLOTS] = output_slots(ErrorModel(noise / shrunk, model.growth, model.largest / shrunk))
+
+
+def learn_largest(step: StepFunction, state: NDArray[np.float64], at: int, rest: Rest) -> None:
+    """Write into the slots up to which amplitude a model that a method brings with it is believed.
+
+    For methods that state their error without rest; the parameters are those of `learn_output`.
+    """
+    z = _on_rest(step, state, rest)
+    known = np.isfinite(z).all(axis=1)
+    if known.any():
+        largest = BEYOND_REST * np.max(np.abs(z[known]) ** 2, axis=0)
+        state[at + _LARGEST : at + _LARGEST + N_LEADS] = largest
+
+
+def _on_rest(step: StepFunction, state: NDArray[np.float64], rest: Rest) -> NDArray[np.complex128]:
+    """Return a method's predictions of rest at every lead, NaN where it was not asked."""
+    every = max(1, int(rest.sfreq // FITTED_RATE_HZ))
+    return run(step, state.copy(), rest.inputs, every=every)[0]

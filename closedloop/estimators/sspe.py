@@ -50,7 +50,7 @@ from closedloop.errors import CalibrationError
 from closedloop.estimators.interface import LEADS_S, N_LEADS, STEP, Designed, Rest
 from closedloop.estimators.oscillator_fit import Fit, fit_oscillators
 from closedloop.estimators.oscillators import Oscillators
-from closedloop.estimators.output import N_SLOTS, give, give_none, output_slots
+from closedloop.estimators.output import N_SLOTS, constant_error, give, give_none, learn_largest, output_slots
 from closedloop.estimators.window import stride_to
 from closedloop.jit import compiled, inner
 
@@ -97,6 +97,7 @@ def design_sspe(rest: Rest, settings: Sspe) -> Designed:
         state, variance = filter_state(model, rhythm, stride=stride)
     except np.linalg.LinAlgError as error:
         raise CalibrationError(f"sspe: the fitted model has no steady Kalman filter: {error}") from None
+    learn_largest(sspe, state, _OUTPUT, rest)
     return Designed(
         step=sspe,
         state=state,
@@ -212,7 +213,7 @@ def filter_state(model: Oscillators, rhythm: int, *, stride: int) -> tuple[NDArr
     state = np.concatenate(
         [
             header,
-            output_slots(variance, np.zeros(N_LEADS)),
+            output_slots(constant_error(variance)),
             predictors.view(float),
             model.turn.view(float),
             gains[:n_values].ravel(),

@@ -66,13 +66,14 @@ def design_wiener(rest: Rest, settings: Wiener) -> Designed:
     best = min(fits, key=lambda fit: fit.error)
     if best.error >= (1.0 - MIN_GAIN) * fits[0].error:
         best, bins = fits[0], bins[:1]
-    noise, growth = error_model(*best.held_out(blocks))
+    error = error_model(*best.held_out(blocks))
+    error = error._replace(noise=error.noise + rest.target_error_uv2)
     parts = np.split(best.weights(blocks).T, np.cumsum([b.ages.size - 1 for b in bins])[:-1], axis=1)
     lanes = [b.taps(part) for b, part in zip(bins, parts, strict=True)]
     power = sum(float(np.sum(np.abs(targets) ** 2)) for _, targets in blocks)
     return Designed(
         step=complex_fir,
-        state=fir_state(lanes, strides=[stride] * len(lanes), noise=noise + rest.target_error_uv2, growth=growth),
+        state=fir_state(lanes, strides=[stride] * len(lanes), error=error),
         window_s=max(b.n_values for b in bins) / rate_hz,
         facts={
             "taps": bins[0].n_values,

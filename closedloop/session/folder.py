@@ -18,8 +18,8 @@ import json
 import os
 import zipfile
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
@@ -29,14 +29,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from closedloop.core.records import INPUT
-from closedloop.errors import SessionError
+from closedloop.errors import OutputError, SessionError
+from closedloop.files import FAILED, RUNNING, make_folder, unmake, write_json, write_text, writing
 from closedloop.session.event_lines import event_line
 
 if TYPE_CHECKING:  # importing it compiles the core, which the folder need not wait for
     from closedloop.core.replay import Drained
 
 FORMAT = 1
-RUNNING, COMPLETE, INTERRUPTED, FAILED = "running", "complete", "interrupted", "failed"
 BEFORE_THE_LOOP = frozenset({"session.json", "pipeline.yaml", "device.yaml"})
 """What a session that recorded nothing has written."""
 
@@ -44,15 +44,6 @@ BEFORE_THE_LOOP = frozenset({"session.json", "pipeline.yaml", "device.yaml"})
 def default_path(name: str) -> Path:
     """Return where a session of a pipeline goes if nobody says: a folder of its own under ``sessions``."""
     return Path("sessions") / f"{name}-{datetime.now(UTC):%Y%m%dT%H%M%SZ}"
-
-
-@contextmanager
-def _writing(path: Path) -> Iterator[None]:
-    """Say of a file that cannot be written, on a full disk for one, which it is and why."""
-    try:
-        yield
-    except OSError as error:
-        raise SessionError(f"{path} cannot be written: {error.strerror}") from None
 
 
 class SessionFolder:
@@ -65,22 +56,14 @@ class SessionFolder:
 
     Raises
     ------
-    SessionError
+    OutputError
         Where it exists or cannot be made.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self._facts: dict[str, Any] = {"format": FORMAT, "status": RUNNING}
-        self._made = [folder for folder in (path, *path.parents) if not folder.exists()]
-        try:
-            path.mkdir(parents=True)
-        except FileExistsError:
-            raise SessionError(
-                f"session folder {path} exists already; nothing was written: choose another with --out"
-            ) from None
-        except OSError as error:
-            raise SessionError(f"session folder {path} cannot be made: {error.strerror}") from None
+        self._made = make_folder(path, called="session folder")
         self._write_facts()
 
     def note(self, **facts: Any) -> None:
@@ -94,38 +77,27 @@ class SessionFolder:
 
     def fail(self, error: Exception) -> None:
         """Mark the session as failed, with the error's words; where that cannot be written, it stays ``running``."""
-        with suppress(OSError, SessionError):
+        with suppress(OutputError):
             self.note(status=FAILED, error=f"{type(error).__name__}: {error}")
 
     def remove_if_unused(self) -> bool:
         """Take the folder, and those made for it, away again where nothing was recorded in it; return whether."""
         if not self.path.exists() or not {entry.name for entry in self.path.iterdir()} <= BEFORE_THE_LOOP:
             return False
-        for entry in self.path.iterdir():
-            entry.unlink()
-        for folder in self._made:
-            if any(folder.iterdir()):
-                break
-            folder.rmdir()
+        unmake(self._made)
         return True
 
     def write_text(self, name: str, text: str) -> None:
-        """Write a whole text file, so that it is there in full or not at all."""
-        part = self.path / f".{name}.part"
-        with _writing(self.path / name):
-            with part.open("w", encoding="utf-8") as file:
-                file.write(text)
-                file.flush()
-                os.fsync(file.fileno())
-            part.replace(self.path / name)
+        """Write a whole text file."""
+        write_text(self.path / name, text)
 
     def write_json(self, name: str, content: Mapping[str, Any]) -> None:
         """Write a whole JSON file."""
-        self.write_text(name, json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+        write_json(self.path / name, content)
 
     def write_arrays(self, name: str, arrays: Mapping[str, NDArray[Any]]) -> None:
         """Write named arrays."""
-        with _writing(self.path / name), (self.path / name).open("wb") as file:
+        with writing(self.path / name), (self.path / name).open("wb") as file:
             np.savez(file, allow_pickle=False, **arrays)
 
     def _write_facts(self) -> None:
@@ -152,7 +124,7 @@ class Recorder:
 
     def __enter__(self) -> Self:
         path = self._folder.path
-        with _writing(path):
+        with writing(path):
             self._inputs = (path / "inputs.bin").open("wb")
             self._samples = (path / "samples.bin").open("wb")
             self._events = (path / "events.jsonl").open("w", encoding="utf-8")
@@ -161,14 +133,14 @@ class Recorder:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        with _writing(self._folder.path), self._inputs, self._samples, self._events:
+        with writing(self._folder.path), self._inputs, self._samples, self._events:
             for file in (self._inputs, self._samples, self._events):
                 file.flush()
                 os.fsync(file.fileno())
 
     def write(self, drained: "Drained") -> None:
         """Append what has come out of the rings."""
-        with _writing(self._folder.path):
+        with writing(self._folder.path):
             self._inputs.write(drained.inputs.tobytes())
             self._samples.write(np.ascontiguousarray(drained.values).tobytes())
             for event in drained.events:

@@ -9,8 +9,8 @@ from closedloop.calibration.calibrate import Calibration
 from closedloop.config.device import Stimulator
 from closedloop.config.pipeline import Pipeline
 from closedloop.core.records import EventKind
+from closedloop.files import INTERRUPTED
 from closedloop.session.evaluation import Phases, phases_at, target_reference
-from closedloop.session.folder import INTERRUPTED
 from closedloop.session.source import OpenedSource
 
 

@@ -14,9 +14,10 @@ from matplotlib.projections.polar import PolarAxes
 from numpy.typing import NDArray
 
 from closedloop.core.records import EventKind
+from closedloop.files import DISCLAIMER
 from closedloop.session.evaluation import Phases, pooled
 from closedloop.session.outcome import Outcome
-from closedloop.session.summary import DISCLAIMER, degrees_text
+from closedloop.session.summary import degrees_text
 
 N_BINS = 24
 COLORS = ("#0b6e99", "#c8553d", "#588157", "#7b2d8b", "#b8860b", "#444444")

@@ -17,8 +17,9 @@ from closedloop.core.replay import lost_records, play, post_command, post_device
 from closedloop.core.state import Core
 from closedloop.core.storage import step_names, to_arrays
 from closedloop.errors import ClosedloopError
+from closedloop.files import COMPLETE
 from closedloop.session.facts import machine, now_utc, software
-from closedloop.session.folder import COMPLETE, Recorder, SessionFolder
+from closedloop.session.folder import Recorder, SessionFolder
 from closedloop.session.interruption import Interruption
 from closedloop.session.outcome import Outcome
 from closedloop.session.report import write_report

@@ -9,11 +9,10 @@ from numpy.typing import NDArray
 from closedloop.core.reasons import EXPLANATIONS, Reason
 from closedloop.core.records import EVENT, EventKind
 from closedloop.core.replay import fingerprint
+from closedloop.files import DISCLAIMER
 from closedloop.session.evaluation import as_json, pooled, spread
 from closedloop.session.outcome import Outcome
 from closedloop.signal.circular import phase_statistics, wrap
-
-DISCLAIMER = "Research software, not a medical device."
 
 
 def summarise(outcome: Outcome) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from closedloop.accuracy.contenders import MANY_CHANNELS, Contender
 from closedloop.accuracy.evaluation import N_BINS, Plan, check, evaluate, montage, refusal_text, seed_of
 from closedloop.accuracy.output import run_evaluation
 from closedloop.config.estimators import Naive
-from closedloop.errors import CalibrationError, ConfigError, RecordingError
+from closedloop.errors import CalibrationError, ConfigError, OutputError, RecordingError
 from closedloop.estimators.interface import find_estimator
 
 NAMES = st.lists(st.text("ABCFPOTz12 ", min_size=1).map(str.strip).filter(bool), min_size=2, max_size=6, unique=True)
@@ -248,14 +248,14 @@ def test_a_whole_evaluation_says_so_and_has_its_picture(known, tmp_path):
 
 
 def test_a_folder_that_exists_is_left_alone(known, tmp_path, one_line_error):
-    said = one_line_error(ConfigError, run, tmp_path)
+    said = one_line_error(OutputError, run, tmp_path)
     assert said == f"folder {tmp_path} exists already; nothing was written: choose another with --out"
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_folder_that_cannot_be_made_is_named(known, tmp_path, one_line_error):
     (tmp_path / "file").write_text("")
-    said = one_line_error(ConfigError, run, tmp_path / "file" / "out")
+    said = one_line_error(OutputError, run, tmp_path / "file" / "out")
     assert said == f"folder {tmp_path}/file/out cannot be made: Not a directory"
 
 
@@ -309,6 +309,6 @@ def test_a_full_disk_is_one_line(known, monkeypatch, tmp_path, one_line_error):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(output, "write_figure", fill)
-    said = one_line_error(ConfigError, run, tmp_path / "out")
+    said = one_line_error(OutputError, run, tmp_path / "out")
     assert said == f"{tmp_path}/out/evaluation.png cannot be written: No space left on device"
     assert stored(tmp_path / "out")["status"] == "running"

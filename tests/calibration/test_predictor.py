@@ -355,6 +355,30 @@ REFUSED = {
         lambda s: (s, "O1"),
         {"sfreq": SFREQ},
     ),
+    "a rate below zero": (
+        ConfigError,
+        "sfreq = -250 Hz is no sampling rate (limit: above 0)",
+        lambda s: (s,),
+        {"sfreq": -250.0},
+    ),
+    "a rate that is no number": (
+        ConfigError,
+        "sfreq = nan Hz is no sampling rate (limit: above 0)",
+        lambda s: (s,),
+        {"sfreq": np.nan},
+    ),
+    "a list": (
+        ConfigError,
+        "data of type list: an array in µV or an mne.io.Raw is needed",
+        lambda s: (s.tolist(),),
+        {"sfreq": SFREQ},
+    ),
+    "a band with one edge": (
+        ConfigError,
+        "band_hz = (8.0,): lower and upper edge in Hz are needed, or auto",
+        lambda s: (s,),
+        {"sfreq": SFREQ, "band_hz": (8.0,)},
+    ),
     "three dimensions": (
         ConfigError,
         "array of shape (7500, 4, 1): (n_samples,) or (n_samples, n_inputs) is needed",
@@ -442,6 +466,7 @@ MISFITS = {
         lambda s: s,
     ),
     "a recording for an array": ("the design was made on an array, so it takes arrays", "many", to_raw),
+    "a list": ("data of type list: an array in µV or an mne.io.Raw is needed", "named", lambda s: s.tolist()),
     "other channels": (
         "channel O1 is not in the data, which have F3, Fz, EMG",
         "named",

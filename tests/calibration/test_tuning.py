@@ -60,7 +60,7 @@ def design_late(rest, options):
     offsets = [late(lead) for lead in range(N_LEADS)]
     turns = np.exp(1j * (2 * np.pi * rest.peak_hz * LEADS_S + offsets))
     weights = turns[:, None] * echt_weights(N_WINDOW, rest.sfreq, rest.band_hz, order=1)
-    state = fir_state([weights], strides=[1], noise=np.ones(N_LEADS), growth=np.zeros(N_LEADS))
+    state = fir_state([weights], strides=[1])
     return Designed(complex_fir, state, N_WINDOW / rest.sfreq, {}, output_at=options.get("output_at", OUTPUT))
 
 

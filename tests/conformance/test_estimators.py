@@ -198,6 +198,15 @@ def test_the_sd_is_never_negative_and_falls_where_the_rhythm_is_strong(designed)
     assert np.median(strong) < np.median(weak)
 
 
+def test_an_artifact_is_not_followed_with_a_confidence_that_rest_never_gave(designed):
+    """What is a thousand times as large as the rhythm is no rhythm: twice its amplitude halves the SD, no more."""
+    x = draw_rest(6.0).inputs.copy()
+    usual = predict(designed, x)[1][window(designed) :]
+    x[750:] *= 1000.0
+    _, sd = predict(designed, x)
+    assert not (sd[750:] < 0.45 * usual.min(axis=0)).any()
+
+
 def test_two_runs_from_one_design_are_equal_and_leave_it_as_it_was(designed):
     before = designed.state.copy()
     first, second = (predict(designed, draw_rest(4.0).inputs) for _ in range(2))
@@ -373,7 +382,10 @@ from closedloop.jit import compiled
 
 @compiled(STEP)
 def two_samples(state, x, first, stop, z, sd):
-    """Solve for a sine of known frequency. Slots: turn per sample, frequency, last sample, SD times amplitude."""
+    """Solve for a sine of known frequency.
+
+    Slots: turn per sample, frequency, last sample, SD times amplitude, largest amplitude.
+    """
     turn, last = state[0], state[2]
     state[2] = x[0] if np.isfinite(x[0]) else np.nan
     now = complex(x[0], (last - x[0] * math.cos(turn)) / math.sin(turn))
@@ -381,7 +393,7 @@ def two_samples(state, x, first, stop, z, sd):
     for lead in range(first, stop):
         ahead = 2.0 * math.pi * state[1] * LEAD_STEP_S * lead
         z[lead] = now * complex(math.cos(ahead), math.sin(ahead)) if known else complex(np.nan, np.nan)
-        sd[lead] = min(state[3] / abs(now), 10.0) if known else np.nan
+        sd[lead] = min(state[3] / min(abs(now), state[4]), 10.0) if known else np.nan
 
 
 @compiled(STEP)
@@ -394,18 +406,26 @@ def blind(state, x, first, stop, z, sd):
         sd[lead] = 1.0
 
 
+@compiled(STEP)
+def trusting(state, x, first, stop, z, sd):
+    """The larger, the surer."""
+    for lead in range(first, stop):
+        z[lead] = x[0]
+        sd[lead] = 5.0 / max(abs(x[0]), 1e-3)
+
+
 @numba.njit(STEP)
 def wasteful(state, x, first, stop, z, sd):
     """Write how many leads were asked for, from a new array at each sample."""
     z[first:stop] = np.ones(stop - first).sum()
 
 
-STEPS = {"two_samples": two_samples, "blind": blind, "wasteful": wasteful}
+STEPS = {"two_samples": two_samples, "blind": blind, "trusting": trusting, "wasteful": wasteful}
 
 
 def design_two_samples(rest, options):
     turn = 2.0 * math.pi * rest.peak_hz / rest.sfreq
-    state = np.array([turn, rest.peak_hz, np.nan, 5.0])
+    state = np.array([turn, rest.peak_hz, np.nan, 5.0, 2.0 * np.abs(rest.target[np.isfinite(rest.target)]).max()])
     return Designed(STEPS[options.get("step", "two_samples")], state, 2.0 / rest.sfreq, {})
 
 
@@ -456,6 +476,7 @@ BITES = [
     ("blind", "test_after_a_missing_sample_it_waits_for_a_whole_window"),
     ("blind", "test_a_pure_rhythm_of_any_frequency_is_predicted_at_every_lead"),
     ("blind", "test_the_sd_is_never_negative_and_falls_where_the_rhythm_is_strong"),
+    ("trusting", "test_an_artifact_is_not_followed_with_a_confidence_that_rest_never_gave"),
     ("wasteful", "test_amplitude_scales_the_prediction_and_leaves_its_phase"),
     ("wasteful", "test_minus_the_signal_is_minus_the_prediction"),
     ("wasteful", "test_nothing_is_allocated_per_sample"),

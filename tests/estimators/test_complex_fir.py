@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from closedloop.estimators.complex_fir import complex_fir, fir_state
 from closedloop.estimators.interface import N_LEADS, Designed, predict
-from closedloop.estimators.output import rician_phase_sd
+from closedloop.estimators.output import ErrorModel, rician_phase_sd
 
 
 def slow_predictions(x, weights, strides):
@@ -27,7 +27,9 @@ def slow_predictions(x, weights, strides):
 
 
 def designed(weights, strides, noise=1.0, growth=0.0):
-    state = fir_state(weights, strides=strides, noise=np.full(N_LEADS, noise), growth=np.full(N_LEADS, growth))
+    state = fir_state(
+        weights, strides=strides, error=ErrorModel(*(np.full(N_LEADS, v) for v in (noise, growth, np.inf)))
+    )
     window_s = max(w.shape[1] * stride for w, stride in zip(weights, strides, strict=True)) / 100.0
     return Designed(complex_fir, state, window_s, {})
 

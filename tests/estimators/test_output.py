@@ -15,6 +15,7 @@ from closedloop.estimators.interface import N_LEADS, Designed, Rest, predict
 from closedloop.estimators.output import (
     N_GROUPS,
     N_SLOTS,
+    ErrorModel,
     error_model,
     half_width,
     learn_output,
@@ -30,9 +31,13 @@ def phase_sds(slots, lead, powers, sds):
         sds[i] = phase_sd(slots, lead, powers[i])
 
 
-def sd_at(power, *, noise=1.0, growth=0.0):
+def model_of(noise, growth=0.0, largest=math.inf):
+    return ErrorModel(*(np.broadcast_to(np.asarray(value, float), N_LEADS) for value in (noise, growth, largest)))
+
+
+def sd_at(power, *, noise=1.0, growth=0.0, largest=math.inf):
     """Return the modelled SD at one squared amplitude, of a model that is the same for every lead."""
-    slots = output_slots(np.full(N_LEADS, noise), np.full(N_LEADS, growth))
+    slots = output_slots(model_of(noise, growth, largest))
     sds = np.empty(1)
     phase_sds(slots, 2, np.array([power]), sds)
     return sds[0]
@@ -71,6 +76,20 @@ def test_errors_that_grow_with_the_amplitude_end_in_a_constant_sd():
     assert sd_at(1e12, noise=1.0, growth=0.25) == pytest.approx(integrated_phase_sd(2.0), rel=0.01)
 
 
+@pytest.mark.parametrize(("noise", "growth"), [(1.0, 0.0), (4.0, 0.2)])
+def test_what_is_larger_than_the_model_knows_is_no_surer_than_the_largest_it_knows(noise, growth):
+    of = {"noise": noise, "growth": growth, "largest": 100.0}
+    assert sd_at(99.0, **of) == sd_at(99.0, noise=noise, growth=growth) > sd_at(100.0, **of)
+    assert sd_at(1e9, **of) == sd_at(101.0, **of) == sd_at(100.0, **of)
+
+
+def test_a_model_is_believed_up_to_twice_the_largest_amplitude_that_it_was_fitted_to():
+    rng = np.random.default_rng(7)
+    predicted = rng.rayleigh(10.0, (5_000, 2)) + 0j
+    largest = error_model(predicted, predicted + rng.normal(size=predicted.shape)).largest
+    np.testing.assert_allclose(np.sqrt(largest), 2.0 * predicted.real.max(axis=0))
+
+
 @pytest.mark.parametrize(("noise", "growth"), [(0.0, 0.0), (-1.0, 0.0), (math.nan, 0.0)])
 def test_an_error_model_that_is_none_gives_no_sd(noise, growth):
     assert math.isnan(sd_at(4.0, noise=noise, growth=growth))
@@ -86,7 +105,7 @@ def test_without_amplitude_there_is_no_sd(power):
 
 
 def test_each_lead_has_its_own_error():
-    slots = output_slots(1.0 + np.arange(N_LEADS), 0.01 * np.arange(N_LEADS))
+    slots = output_slots(model_of(1.0 + np.arange(N_LEADS), 0.01 * np.arange(N_LEADS)))
     for lead in range(N_LEADS):
         sds = np.empty(1)
         phase_sds(slots, lead, np.array([25.0]), sds)
@@ -99,7 +118,7 @@ def test_the_error_model_finds_how_errors_grow():
     predicted = rng.rayleigh(10.0, (40_000, 1)) * np.exp(2j * np.pi * rng.random((40_000, 1)))
     scale = np.sqrt((9.0 + 0.04 * np.abs(predicted) ** 2) / 2)
     missed = scale * (rng.normal(size=predicted.shape) + 1j * rng.normal(size=predicted.shape))
-    noise, growth = error_model(predicted, predicted + missed)
+    noise, growth, _ = error_model(predicted, predicted + missed)
     assert noise[0] == pytest.approx(9.0, rel=0.05)
     assert growth[0] == pytest.approx(0.04, rel=0.05)
 
@@ -108,7 +127,7 @@ def test_errors_that_shrink_as_the_rhythm_grows_are_modelled_as_constant():
     rng = np.random.default_rng(8)
     predicted = rng.rayleigh(10.0, (20_000, 1)) + 0j
     missed = 10.0 / (1.0 + predicted.real) * np.exp(2j * np.pi * rng.random(predicted.shape))
-    noise, growth = error_model(predicted, predicted + missed)
+    noise, growth, _ = error_model(predicted, predicted + missed)
     assert growth[0] == 0.0
     assert noise[0] == pytest.approx(np.mean(np.abs(missed) ** 2), rel=1e-12)
 
@@ -157,7 +176,7 @@ def test_an_unknown_sd_has_an_unknown_width_and_spoils_no_other():
 def last_value_filter(*, factor=1.0):
     """Return the state of a method that takes the newest value for the analytic signal, at every lead."""
     weights = np.full((N_LEADS, 1), factor, complex)
-    return fir_state([weights], strides=[1], noise=np.ones(N_LEADS), growth=np.zeros(N_LEADS))
+    return fir_state([weights], strides=[1])
 
 
 def rest_with_error(error, *, seconds=240.0, sfreq=200.0, seed=9):
@@ -227,7 +246,7 @@ def test_a_rest_with_too_few_known_targets_leaves_the_sd_unknown_and_the_predict
 
 @pytest.mark.uncompiled
 def test_the_compiled_sd_equals_the_plain_python(same_as_compiled):
-    slots = output_slots(np.full(N_LEADS, 4.0), np.full(N_LEADS, 0.1))
+    slots = output_slots(model_of(4.0, 0.1, 1e6))
     sds = np.empty(50)
     phase_sds(slots, 3, np.concatenate([[0.0], np.geomspace(1e-6, 1e9, 49)]), sds)
     same_as_compiled(sds=sds)

@@ -1,0 +1,105 @@
+"""Folders and files that are written: there in full, or not at all, or saying that they are not whole."""
+
+import json
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from closedloop.errors import OutputError
+
+DISCLAIMER = "Research software, not a medical device."
+"""What everything says that is shown to a user."""
+RUNNING, COMPLETE, INTERRUPTED, FAILED = "running", "complete", "interrupted", "failed"
+"""What a folder says of itself: from its first moment that it is being written, at its end how it ended."""
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Say of a file that cannot be written, on a full disk for one, which it is and why.
+
+    Raises
+    ------
+    OutputError
+        In place of an OSError.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise OutputError(f"{path} cannot be written: {error.strerror}") from None
+
+
+def write_whole(path: Path, write: Callable[[Path], object]) -> None:
+    """Write a file beside its place and move it there when it is on the disk.
+
+    Parameters
+    ----------
+    path
+        Its place; what was there is replaced.
+    write
+        Writes the file that it is given.
+
+    Raises
+    ------
+    OutputError
+        Where it cannot be written; then the place is as it was.
+    """
+    part = path.with_name(f".{path.name}.part")
+    try:
+        with writing(path):
+            write(part)
+            with part.open("rb") as file:
+                os.fsync(file.fileno())
+            part.replace(path)
+    finally:
+        with suppress(OSError):
+            part.unlink(missing_ok=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a whole text file; the errors are those of `write_whole`."""
+    write_whole(path, lambda part: part.write_text(text, encoding="utf-8"))
+
+
+def write_json(path: Path, content: Mapping[str, Any] | Sequence[Any], *, indent: int | None = 2) -> None:
+    """Write a whole JSON file, in which every number is one; the errors are those of `write_whole`."""
+    write_text(path, json.dumps(content, indent=indent, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def make_folder(path: Path, *, called: str = "folder") -> list[Path]:
+    """Make a folder, and those around it that are missing.
+
+    Parameters
+    ----------
+    path
+        The folder; it must not exist.
+    called
+        How errors call it.
+
+    Returns
+    -------
+        What was made, innermost first.
+
+    Raises
+    ------
+    OutputError
+        Where it exists or cannot be made.
+    """
+    made = [folder for folder in (path, *path.parents) if not folder.exists()]
+    try:
+        path.mkdir(parents=True)
+    except FileExistsError:
+        raise OutputError(f"{called} {path} exists already; nothing was written: choose another with --out") from None
+    except OSError as error:
+        raise OutputError(f"{called} {path} cannot be made: {error.strerror}") from None
+    return made
+
+
+def unmake(made: Sequence[Path]) -> None:
+    """Remove the first of some folders with the files in it, then the others as far as they are empty."""
+    for entry in made[0].iterdir():
+        entry.unlink()
+    with suppress(OSError):  # somebody else has put something there
+        for folder in made:
+            folder.rmdir()
