@@ -62,12 +62,12 @@ class Job(NamedTuple):
     eyes: str = "closed"
 
 
-def cases_of(job: Job, notches_hz: tuple[float, ...] = NOTCHES_HZ) -> Cases:
-    """Lay out the cases of a job."""
+def cases_of(job: Job, notches_hz: tuple[float, ...] = NOTCHES_HZ, *, draw: int = 0) -> Cases:
+    """Lay out the cases of a job; another draw has other synthetic EEG."""
     recording = open_recording(job.recording)
     made_of: dict[str, Any] = {
         "synthetic_s": SYNTHETIC_S,
-        "seed": seed_of(Path(job.recording).name, job.montage),
+        "seed": seed_of(Path(job.recording).name, job.montage) + draw,
         "notches_hz": notches_hz,
     }
     if job.eyes == "open":

@@ -77,47 +77,21 @@ def pooled(parts: list[tuple[str, Errors]]) -> tuple[Errors, Any]:
 
 
 def honesty(found: list[tuple[str, str, Compared]]) -> list[dict[str, Any]]:
-    """Return pooled bias and coverage of ours by montage and truth, and the range of the deciles' coverage.
-
-    Beside the bias under a reference stands how far that reference lies, in the mean, from all four together: what
-    no predictor can follow in all of them at once.
-    """
+    """Return pooled bias and coverage of ours by montage and truth, and the range of the deciles' coverage."""
     lines = []
     for ours in OURS:
         for montage in (*dict.fromkeys(montage for _, montage, _ in found), "all"):
-            here = [(recording, compared) for recording, place, compared in found if montage in (place, "all")]
             for truth in (SYNTHETIC, *TRUTHS.values(), "real"):
                 truths = tuple(TRUTHS.values()) if truth == "real" else (truth,)
                 parts = [
                     (recording, errors)
-                    for recording, compared in here
+                    for recording, place, compared in found
                     for (known, name, _), errors in compared.errors.items()
-                    if name == ours and known in truths
+                    if name == ours and montage in (place, "all") and known in truths
                 ]
                 if parts:
-                    offset = _reference_offset(here, ours, truth) if truth in TRUTHS.values() else None
-                    place = {"estimator": ours, "montage": montage, "truth": truth}
-                    lines.append({**place, **_honest(parts), "reference_offset_deg": offset})
+                    lines.append({"estimator": ours, "montage": montage, "truth": truth, **_honest(parts)})
     return lines
-
-
-def _reference_offset(here: list[tuple[str, Compared]], ours: str, truth: str) -> float:
-    """Return by how many degrees a reference is ahead of the mean of all four, over the samples that all know."""
-    apart = []
-    for _, compared in here:
-        errors = {known: found for (known, name, _), found in compared.errors.items() if name == ours}
-        members = [errors[name] for name in TRUTHS.values() if name in errors]
-        if truth not in errors:
-            continue
-        shared = list(set.intersection(*(set(member.times_s.tolist()) for member in members)))
-        # The prediction is the same in all of them, so that errors differ as references do.
-        mean = np.sum([_phasors_at(member, shared) for member in members], axis=0)
-        apart.append(_phasors_at(errors[truth], shared) * mean.conj() / np.abs(mean))
-    return float(np.degrees(np.angle(np.concatenate(apart).mean())))
-
-
-def _phasors_at(errors: Errors, times_s: list[float]) -> Any:
-    return np.exp(1j * errors.error[np.isin(errors.times_s, times_s)])
 
 
 def _honest(parts: list[tuple[str, Errors]]) -> dict[str, Any]:

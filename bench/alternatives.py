@@ -134,8 +134,8 @@ def weighted_blocks(rest: Rest, bins: Any, stride: int) -> list[wiener.Block]:
     held_out, _ = wiener._best(found, found[0][0].shape[1], 0.0).held_out(found)
     power = np.abs(held_out[:, LEAD]) ** 2
     roots = 1.0 / np.sqrt(power + WEIGHT_FLOOR * power.mean())
-    parts = np.split(roots[:, None], np.cumsum([len(seen) for seen, _ in found])[:-1])
-    return [(root * seen, root * targets) for root, (seen, targets) in zip(parts, found, strict=True)]
+    parts = np.split(roots[:, None], np.cumsum([len(block.seen) for block in found])[:-1])
+    return [wiener.Block(*(root * part for part in block)) for root, block in zip(parts, found, strict=True)]
 
 
 class Newest(wiener._Bins):

@@ -218,9 +218,9 @@ def _promised(plan: Plan, name: str, recording: Recording, montage_name: str, we
             f"are judged on at least {SHORTEST_JUDGED_S:g} s more"
         )
     chosen = usable(recording, weights)
-    design_conditioning(1, chosen.sfreq, high_pass_hz=None, notch_hz=plan.notches_hz)  # raises where it cannot be
     n_rest = round(plan.rest_s * chosen.sfreq)
     try:
+        design_conditioning(1, chosen.sfreq, high_pass_hz=None, notch_hz=plan.notches_hz)
         fit = fit_spectrum(chosen.samples[:n_rest] @ weight_row(weights, chosen.names), chosen.sfreq)
     except CalibrationError as error:
         raise CalibrationError(f"{name}, {montage_name}: {error}") from None

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from closedloop.errors import CalibrationError
 from closedloop.estimators.interface import Rest
 from closedloop.signal.spectrum import SpectrumFit, fit_spectrum
-from closedloop.signal.training_target import target_error_uv2, training_target
+from closedloop.signal.training_target import rhythm_error_uv2, rhythm_estimate, training_target
 
 BAND_HALF_WIDTH_HZ = 2.0
 CLEAR_SNR_DB = 10.0
@@ -53,13 +53,18 @@ def measure_rest(
             f"band_hz = [{band_hz[0]:g}, {band_hz[1]:g}] does not lie between 0 and half the sampling rate "
             f"({sfreq / 2.0:g} Hz)"
         )
+    # A rhythm beside the band is not the one that is asked for.
+    known = fit.component_uv > 0.0 and band_hz[0] <= fit.peak_hz <= band_hz[1]
+    target = training_target(raw, sfreq, band_hz, fit if known else None)
     rest = Rest(
         inputs=inputs,
-        target=training_target(raw, sfreq, band_hz, fit),
+        target=target,
         sfreq=sfreq,
         band_hz=band_hz,
         peak_hz=fit.peak_hz,
-        target_error_uv2=target_error_uv2(band_hz, fit),
+        rhythm=rhythm_estimate(raw, sfreq, fit) if known else target,
+        # Where no rhythm stands out, all that the target holds is background.
+        rhythm_error_uv2=rhythm_error_uv2(fit) if known else float(np.nanmean(np.abs(target) ** 2)),
     )
     return fit, rest
 

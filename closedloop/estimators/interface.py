@@ -94,9 +94,12 @@ class Rest:
         Lower and upper edge of the rhythm's band in Hz.
     peak_hz
         The rhythm's frequency in Hz.
-    target_error_uv2
-        By how much the target itself misses the rhythm, as a variance in µV²: what no comparison with the
-        target can show.
+    rhythm
+        Complex array of shape (n_samples,): the best estimate of the rhythm itself, to tell errors by; NaN where
+        it is not known. None: the target.
+    rhythm_error_uv2
+        By how much that estimate misses the rhythm, as a variance in µV², independent of all that can be
+        predicted: what no comparison with it can show.
 
     Raises
     ------
@@ -109,14 +112,23 @@ class Rest:
     sfreq: float
     band_hz: tuple[float, float]
     peak_hz: float
-    target_error_uv2: float = 0.0
+    rhythm: NDArray[np.complex128] | None = None
+    rhythm_error_uv2: float = 0.0
 
     def __post_init__(self) -> None:
         if not np.any(self.inputs[:, 0]):
             raise CalibrationError("the calibration holds no signal: every sample is zero after conditioning")
 
     def targets(self) -> NDArray[np.complex128]:
-        """Return the target at every lead of the grid, of shape (n_samples, N_LEADS), NaN past the end.
+        """Return the target at every lead of the grid, of shape (n_samples, N_LEADS), NaN past the end."""
+        return self._ahead(self.target)
+
+    def rhythms(self) -> NDArray[np.complex128]:
+        """Return the rhythm's estimate likewise."""
+        return self._ahead(self.target if self.rhythm is None else self.rhythm)
+
+    def _ahead(self, signal: NDArray[np.complex128]) -> NDArray[np.complex128]:
+        """Return a signal at every lead of the grid.
 
         Leads fall between samples; there the rotation of the peak's frequency is taken out, the
         rest interpolated linearly.
@@ -125,8 +137,8 @@ class Rest:
         whole = np.floor(ahead + 1e-9).astype(int)
         part = ahead - whole
         turn = np.exp(2j * np.pi * self.peak_hz / self.sfreq)
-        padded = np.concatenate([self.target, np.full(whole[-1] + 2, np.nan + 0j)])
-        rows = np.arange(self.target.size)[:, None] + whole
+        padded = np.concatenate([signal, np.full(whole[-1] + 2, np.nan + 0j)])
+        rows = np.arange(signal.size)[:, None] + whole
         here, following = padded[rows], np.where(part > 1e-9, padded[rows + 1] / turn, 0.0)
         between: NDArray[np.complex128] = ((1.0 - part) * here + part * following) * turn**part
         return between

@@ -189,8 +189,9 @@ def error_model(predicted: NDArray[np.complex128], truth: NDArray[np.complex128]
 def learn_output(step: StepFunction, state: NDArray[np.float64], at: int, rest: Rest, *, tuned: bool = False) -> None:
     """Fit gain and model to a method's own predictions of rest and write them into the state's slots.
 
-    For methods that do not learn from the target: they cannot have learnt it by heart. Where rest has no
-    N_GROUPS predictions beside a known target, the gain is one and the SD stays unknown: NaN.
+    For methods that do not learn from the target: they cannot have learnt it by heart. The gain is the
+    target's, the error is told by the rhythm's estimate. Where rest has no N_GROUPS predictions beside both,
+    the gain is one and the SD stays unknown: NaN.
 
     Parameters
     ----------
@@ -206,23 +207,45 @@ def learn_output(step: StepFunction, state: NDArray[np.float64], at: int, rest: 
     """
     state[at : at + N_SLOTS] = output_slots(UNKNOWN)
     z = _on_rest(step, state, rest)
-    truth = rest.targets()
-    known = np.isfinite(truth).all(axis=1) & np.isfinite(z).all(axis=1)
+    targets, rhythms = rest.targets(), rest.rhythms()
+    known = np.isfinite(targets).all(axis=1) & np.isfinite(rhythms).all(axis=1) & np.isfinite(z).all(axis=1)
     if known.sum() < N_GROUPS:
         return
-    z, truth = z[known], truth[known]
-    power, together = np.mean(np.abs(z) ** 2, axis=0), np.mean(z.conj() * truth, axis=0)
+    z, targets, rhythms = z[known], targets[known], rhythms[known]
+    power, together = np.mean(np.abs(z) ** 2, axis=0), np.mean(z.conj() * targets, axis=0)
     if not ((power > 0.0) & (np.abs(together) > 0.0)).all():
         return
-    gain = together / power
-    model = error_model((gain if tuned else np.abs(gain)) * z, truth)
-    noise = model.noise + rest.target_error_uv2
-    if tuned:
-        state[at : at + N_SLOTS] = output_slots(model._replace(noise=noise), gain)
-    else:
-        # The SD depends on |z|²/s2 alone: a prediction g times too small has the error of g z, and s2 over g².
-        shrunk = np.abs(gain) ** 2
-        state[at : at + N_SLOTS] = output_slots(ErrorModel(noise / shrunk, model.growth, model.largest / shrunk))
+    gain = together / power if tuned else np.ones(N_LEADS, np.complex128)
+    state[at : at + N_SLOTS] = output_slots(phase_error_model(gain * z, rhythms, rest.rhythm_error_uv2), gain)
+
+
+def phase_error_model(
+    predicted: NDArray[np.complex128], rhythm: NDArray[np.complex128], rhythm_error_uv2: float
+) -> ErrorModel:
+    """Fit the error of a prediction's phase, whatever its scale, against the rhythm's estimate.
+
+    Parameters
+    ----------
+    predicted, rhythm
+        As for `error_model`.
+    rhythm_error_uv2
+        By how much the estimate itself misses the rhythm, as a variance in µV².
+
+    Returns
+    -------
+        The model for the prediction as it is; where it has nothing in common with the rhythm: `UNKNOWN`.
+
+    Notes
+    -----
+    The SD depends on ``|z|2 / s2`` alone: what a prediction shrinks is no error of its phase. Scaled by a real
+    factor k to the rhythm's size it has the error of k z; so z itself has that variance over k².
+    """
+    with np.errstate(divide="ignore", invalid="ignore"):
+        scale = np.abs(np.mean(predicted.conj() * rhythm, axis=0)) / np.mean(np.abs(predicted) ** 2, axis=0)
+    if not ((scale > 0.0) & np.isfinite(scale)).all():
+        return UNKNOWN
+    model = error_model(scale * predicted, rhythm)
+    return ErrorModel((model.noise + rhythm_error_uv2) / scale**2, model.growth, model.largest / scale**2)
 
 
 def learn_largest(step: StepFunction, state: NDArray[np.float64], at: int, rest: Rest) -> None:

@@ -16,6 +16,7 @@ them out altogether: helpers that do not help are not used.
 """
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,7 +25,7 @@ from closedloop.config.estimators import Wiener
 from closedloop.errors import CalibrationError
 from closedloop.estimators.complex_fir import OUTPUT, complex_fir, fir_state
 from closedloop.estimators.interface import LEADS_S, Designed, Rest
-from closedloop.estimators.output import N_GROUPS, error_model
+from closedloop.estimators.output import N_GROUPS, phase_error_model
 from closedloop.estimators.window import stride_to
 
 STEP_RATE_HZ = 1000.0
@@ -43,7 +44,13 @@ SHARES = (0.0, 1e-3, 1e-2, 1e-1)
 MIN_GAIN = 0.002
 """Helpers are used where they lower the error by more than this share: less is chance."""
 
-Block = tuple[NDArray[np.float64], NDArray[np.complex128]]
+
+class Block(NamedTuple):
+    """A part of rest: what windows hold, of shape (n_rows, n_columns), and what follows, of shape (n_rows, N_LEADS)."""
+
+    seen: NDArray[np.float64]
+    targets: NDArray[np.complex128]
+    rhythms: NDArray[np.complex128]
 
 
 def design_wiener(rest: Rest, settings: Wiener) -> Designed:
@@ -66,11 +73,11 @@ def design_wiener(rest: Rest, settings: Wiener) -> Designed:
     best = min(fits, key=lambda fit: fit.error)
     if best.error >= (1.0 - MIN_GAIN) * fits[0].error:
         best, bins = fits[0], bins[:1]
-    error = error_model(*best.held_out(blocks))
-    error = error._replace(noise=error.noise + rest.target_error_uv2)
+    rhythms = np.concatenate([block.rhythms for block in blocks])
+    error = phase_error_model(best.held_out(blocks), rhythms, rest.rhythm_error_uv2)
     parts = np.split(best.weights(blocks).T, np.cumsum([b.ages.size - 1 for b in bins])[:-1], axis=1)
     lanes = [b.taps(part) for b, part in zip(bins, parts, strict=True)]
-    power = sum(float(np.sum(np.abs(targets) ** 2)) for _, targets in blocks)
+    power = sum(float(np.sum(np.abs(targets) ** 2)) for _, targets, _ in blocks)
     return Designed(
         step=complex_fir,
         state=fir_state(lanes, strides=[stride] * len(lanes), error=error),
@@ -151,11 +158,13 @@ class _Fit:
         ridge = _Ridge(gram, moments, self.scale)
         return (self.scale[:, None] * ridge.weights(self.penalty))[used]
 
-    def held_out(self, blocks: list[Block]) -> tuple[NDArray[np.complex128], NDArray[np.complex128]]:
-        """Return predictions of each block by the others, and the truth."""
+    def held_out(self, blocks: list[Block]) -> NDArray[np.complex128]:
+        """Return predictions of each block by the others."""
         used = self.scale > 0.0
-        predicted = [seen[:, used] @ self.weights(blocks[:k] + blocks[k + 1 :]) for k, (seen, _) in enumerate(blocks)]
-        return np.concatenate(predicted), np.concatenate([targets for _, targets in blocks])
+        others = [blocks[:k] + blocks[k + 1 :] for k in range(len(blocks))]
+        return np.concatenate(
+            [block.seen[:, used] @ self.weights(rest) for block, rest in zip(blocks, others, strict=True)]
+        )
 
 
 def _best(blocks: list[Block], n_own: int, share: float) -> _Fit:
@@ -167,7 +176,7 @@ def _best(blocks: list[Block], n_own: int, share: float) -> _Fit:
     scale = np.ones(power.size)
     scale[n_own:] = np.sqrt(share * own / others) if others > 0.0 else 0.0
     errors = np.zeros(RIDGES.size)
-    for seen, targets in blocks:
+    for seen, targets, _ in blocks:
         fold = _Ridge(gram - seen.T @ seen, moments - seen.T @ targets, scale)
         errors += fold.errors(seen, targets, RIDGES * own)
     best = int(np.argmin(errors))
@@ -205,8 +214,8 @@ class _Ridge:
 
 
 def _moments(blocks: list[Block]) -> tuple[NDArray[np.float64], NDArray[np.complex128]]:
-    gram: NDArray[np.float64] = np.sum([seen.T @ seen for seen, _ in blocks], axis=0)
-    moments: NDArray[np.complex128] = np.sum([seen.T @ targets for seen, targets in blocks], axis=0)
+    gram: NDArray[np.float64] = np.sum([block.seen.T @ block.seen for block in blocks], axis=0)
+    moments: NDArray[np.complex128] = np.sum([block.seen.T @ block.targets for block in blocks], axis=0)
     return gram, moments
 
 
@@ -226,7 +235,7 @@ def _blocks(rest: Rest, bins: list[_Bins], stride: int) -> list[Block]:
             f"calibration of {len(rest.inputs) / rest.sfreq:.1f} s is too short for a window of "
             f"{(reach + 1) / rest.sfreq:g} s: at least {(2 * N_BLOCKS + 1) * guard / rest.sfreq:.1f} s are needed"
         )
-    targets = rest.targets()
+    targets, rhythms = rest.targets(), rest.rhythms()
     sums = np.cumsum(np.vstack([np.zeros(rest.inputs.shape[1]), rest.inputs]), axis=0)
     blocks = []
     for k in range(N_BLOCKS):
@@ -234,8 +243,9 @@ def _blocks(rest: Rest, bins: list[_Bins], stride: int) -> list[Block]:
         seen = np.concatenate([b.seen(sums[:, column], rows, stride) for column, b in enumerate(bins)], axis=1)
         # A target of 0 everywhere would be learnt without an error, and is no rhythm.
         known = np.isfinite(targets[rows]).all(axis=1) & (targets[rows] != 0.0).all(axis=1)
-        blocks.append((seen[known], targets[rows][known]))
-    n_known = sum(len(seen) for seen, _ in blocks)
+        known &= np.isfinite(rhythms[rows]).all(axis=1)
+        blocks.append(Block(seen[known], targets[rows][known], rhythms[rows][known]))
+    n_known = sum(len(block.seen) for block in blocks)
     if n_known < N_GROUPS:
         raise CalibrationError(
             f"calibration of {len(rest.inputs) / rest.sfreq:.1f} s holds {n_known} windows beside a known target; "

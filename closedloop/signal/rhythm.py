@@ -22,7 +22,7 @@ HIGH_FLANK_HZ = (15.0, 17.0, 19.0, 22.0, 25.0, 28.0, 31.0, 34.0)
 PEAK_OFFSETS_HZ = (-0.75, 0.0, 0.75)
 N_PEAK_BINS = len(PEAK_OFFSETS_HZ)
 RESONATOR_WIDTH_HZ = 1.0
-AVERAGE_S = 4.0
+AVERAGE_S = 6.0
 """Time constant of the power average: shorter follows the rhythm faster, longer tells it better from noise."""
 UNSEEN_S = 30.0
 """Time constant by which evidence ages while nothing is seen: the holds after pulses 2 s apart leave enough

@@ -10,6 +10,8 @@ every reference the sum lies near the better of the two (docs/decisions/0006).
 Neither is a filter of the evaluation family, so that no estimator is judged by what it was taught.
 """
 
+from collections.abc import Callable
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy import fft
@@ -41,15 +43,37 @@ def training_target(
         The stretch's spectrum, for the rhythm's component; without it, or where no rhythm stands out, the
         target is the band alone.
     """
+    return _filtered(x, sfreq, lambda frequencies: target_gain(frequencies, band_hz, fit))
+
+
+def rhythm_estimate(x: NDArray[np.float64], sfreq: float, fit: SpectrumFit) -> NDArray[np.complex128]:
+    """Return the best estimate of the rhythm from both sides of a moment: shape (n_samples,), µV, NaN at the edges.
+
+    It is the smoother alone: what it misses of the rhythm has nothing in common with the signal, nor with anything
+    that is predicted from the signal, so that both errors simply add. The parameters are those of `training_target`.
+    """
+    return _filtered(x, sfreq, lambda frequencies: _component_gain(frequencies, fit))
+
+
+def rhythm_error_uv2(fit: SpectrumFit) -> float:
+    """Return by how much that estimate misses the rhythm: the variance of analytic signals' difference in µV²."""
+    missed = fit.component_psd * (1.0 - _component_gain(fit.frequencies_hz, fit))
+    return 2.0 * float(missed.sum()) * float(fit.frequencies_hz[1])
+
+
+def _filtered(
+    x: NDArray[np.float64], sfreq: float, gain_at: Callable[[NDArray[np.float64]], NDArray[np.float64]]
+) -> NDArray[np.complex128]:
+    """Return the analytic signal of what a gain leaves, without phase shift, NaN at the edges."""
     reach = round(EDGE_S * sfreq)
     slope = np.linspace(x[0], x[-1], x.size)
     padded = np.pad(x - slope, reach, mode="reflect", reflect_type="odd")
     n_fft = fft.next_fast_len(padded.size + reach)
     frequencies = np.asarray(np.fft.fftfreq(n_fft, 1.0 / sfreq), np.float64)
-    gain = np.where(frequencies > 0.0, 2.0 * target_gain(frequencies, band_hz, fit), 0.0)
-    target: NDArray[np.complex128] = fft.ifft(gain * fft.fft(padded, n_fft))[reach : reach + x.size]
-    target[:reach] = target[-reach:] = np.nan
-    return target
+    gain = np.where(frequencies > 0.0, 2.0 * gain_at(frequencies), 0.0)
+    filtered: NDArray[np.complex128] = fft.ifft(gain * fft.fft(padded, n_fft))[reach : reach + x.size]
+    filtered[:reach] = filtered[-reach:] = np.nan
+    return filtered
 
 
 def target_gain(
@@ -68,18 +92,6 @@ def target_gain(
     component = np.sqrt(powers[0] / powers[1]) * _component_gain(frequencies, fit)
     gain: NDArray[np.float64] = (1.0 - COMPONENT_SHARE) * band + COMPONENT_SHARE * component
     return gain
-
-
-def target_error_uv2(band_hz: tuple[float, float], fit: SpectrumFit) -> float:
-    """Return by how much the target misses the rhythm: the variance of their analytic signals' difference in µV².
-
-    It misses what it takes of the background, also beside the rhythm, and what it does not take of the rhythm.
-    An estimator that learns from the target cannot see this error in its own. Where no rhythm stands out at
-    any frequency, all that the target holds is background.
-    """
-    gain = target_gain(fit.frequencies_hz, band_hz, fit)
-    missed = fit.component_psd * (1.0 - gain) ** 2 + fit.background_psd * gain**2
-    return 2.0 * float(missed.sum()) * float(fit.frequencies_hz[1])
 
 
 def _band_gain(frequencies: NDArray[np.float64], band_hz: tuple[float, float]) -> NDArray[np.float64]:

@@ -70,6 +70,16 @@ def test_inputs_are_conditioned_causally(recording, cases):
     assert NOTCHES_HZ == (50.0,)
 
 
+def test_other_mains_are_filtered_out_where_they_are_named(recording, cases):
+    other = lay_out(recording, notches_hz=(60.0,))
+    assert not np.allclose(other.real.inputs, cases.real.inputs)
+    np.testing.assert_array_equal(lay_out(recording).real.inputs, cases.real.inputs)
+    for case in (other.real, other.synthetic, other.real_surrogate, other.synthetic_surrogate):
+        spectrum = np.abs(np.fft.rfft(case.inputs[:, 0] * np.hanning(len(case.inputs)))) ** 2
+        hz = np.fft.rfftfreq(len(case.inputs), 1.0 / case.sfreq)
+        assert spectrum[np.abs(hz - 60.0) < 0.2].mean() < 0.1 * spectrum[np.abs(hz - 55.0) < 2.0].mean()
+
+
 def test_rest_is_measured_on_the_signal_before_conditioning(cases, recording):
     n_rest = round(REST_S * recording.sfreq)
     raw = difference(recording)[:n_rest]

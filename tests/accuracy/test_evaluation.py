@@ -58,8 +58,9 @@ def take_part(monkeypatch, *contenders):
     monkeypatch.setattr(evaluation, "contenders", lambda _: list(contenders))
 
 
-def plan(*recordings, montages=("O1",), estimators=("naive",), lead_s=0.025, leads_s=(0.0, 0.025)):
-    return Plan(recordings or ("a.edf",), {text: montage(text) for text in montages}, estimators, 20.0, lead_s, leads_s)
+def plan(*recordings, montages=("O1",), estimators=("naive",), lead_s=0.025, leads_s=(0.0, 0.025), notches_hz=(50.0,)):
+    weights = {text: montage(text) for text in montages}
+    return Plan(recordings or ("a.edf",), weights, estimators, 20.0, lead_s, leads_s, notches_hz)
 
 
 def evaluated(*arguments, **options):
@@ -112,6 +113,8 @@ def test_a_montage_that_names_a_channel_twice_is_refused(text, one_line_error):
         ({"montages": ()}, "no montage was named: --montage O1"),
         ({"estimators": ("naive", "nonsense")}, "estimator = nonsense: there is no such method (installed: "),
         ({"leads_s": (0.0, 0.2)}, "lead = 200 ms does not lie between 0 and 100 ms"),
+        ({"notches_hz": (50.0, 18.0)}, "notch = 18 Hz lies within what is judged, which ends at 18 Hz"),
+        ({"notches_hz": (float("nan"),)}, "notch = nan Hz"),
         ({"leads_s": (-0.01,)}, "lead = -10 ms does not lie between 0 and 100 ms"),
     ],
 )

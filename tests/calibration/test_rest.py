@@ -9,7 +9,7 @@ import pytest
 from closedloop.calibration.rest import CLEAR_SNR_DB, WEAK_SNR_DB, measure_rest, verdict
 from closedloop.errors import CalibrationError
 from closedloop.signal.spectrum import fit_spectrum
-from closedloop.signal.training_target import target_error_uv2, training_target
+from closedloop.signal.training_target import rhythm_error_uv2, rhythm_estimate, training_target
 from closedloop.sources.synthetic import simulate
 
 SFREQ = 125.0
@@ -49,10 +49,19 @@ def test_the_inputs_are_what_the_estimator_will_see(measured, raw):
     assert measured[1].sfreq == SFREQ
 
 
-def test_what_the_target_itself_misses_is_filled_in(measured):
+def test_the_rhythm_s_estimate_and_what_it_misses_are_filled_in(measured, raw):
     fit, rest = measured
-    assert rest.target_error_uv2 == target_error_uv2(rest.band_hz, fit)
-    assert rest.target_error_uv2 > 0.0
+    np.testing.assert_array_equal(rest.rhythm, rhythm_estimate(raw, SFREQ, fit))
+    assert rest.rhythm_error_uv2 == rhythm_error_uv2(fit) > 0.0
+
+
+def test_a_rhythm_beside_the_band_that_is_asked_for_has_no_part_in_it(raw):
+    _, rest = measure_rest(raw, raw[:, None], SFREQ, (20.0, 24.0))
+    alone = training_target(raw, SFREQ, (20.0, 24.0))
+    np.testing.assert_array_equal(rest.target, alone)
+    np.testing.assert_array_equal(rest.rhythm, alone)
+    # Nothing is known to stand out there: all of it counts as background.
+    assert rest.rhythm_error_uv2 == pytest.approx(np.nanmean(np.abs(alone) ** 2))
 
 
 def test_the_automatic_band_is_2_hz_to_either_side_of_the_peak(measured):
@@ -64,7 +73,7 @@ def test_a_band_that_is_given_stays_as_it_is_and_makes_the_target(raw):
     fit, rest = measure_rest(raw, raw[:, None], SFREQ, (8.0, 13.0))
     assert rest.band_hz == (8.0, 13.0)
     np.testing.assert_array_equal(rest.target, training_target(raw, SFREQ, (8.0, 13.0), fit))
-    assert rest.target_error_uv2 == target_error_uv2((8.0, 13.0), fit)
+    np.testing.assert_array_equal(rest.rhythm, rhythm_estimate(raw, SFREQ, fit))
 
 
 BEFORE = -math.inf

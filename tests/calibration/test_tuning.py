@@ -91,7 +91,7 @@ def test_what_comes_after_the_stretch_has_no_say():
     x = draw(30.0)
     before = x.copy()
     stretch = rest_of(x)
-    stretch = replace(stretch, inputs=stretch.inputs[:2500], target=stretch.target[:2500])
+    stretch = replace(stretch, inputs=stretch.inputs[:2500], target=stretch.target[:2500], rhythm=stretch.rhythm[:2500])
     first = tune("c-echt", stretch)
     np.testing.assert_array_equal(x, before)
     x[2500:] = 1e6
@@ -181,7 +181,7 @@ def test_settings_that_rest_is_too_short_for_are_left_out(rest, monkeypatch):
     monkeypatch.setattr(tuning, "HALF_WIDTHS_HZ", (2.0,))
     monkeypatch.setattr(tuning, "FIXED_BANDS_HZ", ())
     monkeypatch.setitem(tuning.SPACES, "c-echt", {"cycles": (20, 6)})
-    short = replace(rest, inputs=rest.inputs[:625], target=rest.target[:625])
+    short = replace(rest, inputs=rest.inputs[:625], target=rest.target[:625], rhythm=rest.rhythm[:625])
     assert tune("c-echt", short).settings.cycles == 6
 
 
@@ -283,6 +283,6 @@ def test_where_no_band_fits_that_is_said_in_one_line(rest, one_line_error):
 
 @pytest.mark.usefixtures("few")
 def test_where_no_candidate_can_be_designed_the_reason_is_said_in_one_line(rest, one_line_error):
-    short = replace(rest, inputs=rest.inputs[:100], target=rest.target[:100])
+    short = replace(rest, inputs=rest.inputs[:100], target=rest.target[:100], rhythm=rest.rhythm[:100])
     line = one_line_error(CalibrationError, tune, "c-echt", short)
     assert line.startswith("c-echt cannot be tuned on this stretch: calibration of 0.8 s is too short for a window")

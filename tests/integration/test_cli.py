@@ -521,10 +521,15 @@ BAD = {
         [*COMPARE, "--montage", "F3", "--out", "out"],
         ["folder out exists already; nothing was written: choose another with --out"],
     ),
+    "a comparison with a notch in the rhythm": (
+        nothing,
+        [*COMPARE, "--montage", "F3", "--notch-hz", "10", "--out", "out"],
+        ["notch = 10 Hz lies within what is judged, which ends at 18 Hz"],
+    ),
     "a comparison at a sampling rate too low for the notch": (
         recording(sfreq=100),
         [*COMPARE, "--montage", "F3", "--out", "out"],
-        ["nothing could be measured; the first reason: rest.edf, F3: ", "50 Hz"],
+        ["rest.edf, F3: conditioning.notch_hz = 50 does not lie below half the recording's sampling rate (50 Hz)"],
     ),
     "more pulses than the device may give": (
         both(pipeline("max_pulses: 100", "max_pulses: 5000")),

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from closedloop.signal.spectrum import SpectrumFit, fit_spectrum
-from closedloop.signal.training_target import target_error_uv2, target_gain, training_target
+from closedloop.signal.training_target import rhythm_error_uv2, rhythm_estimate, target_gain, training_target
 from closedloop.sources.matched import matched
 from closedloop.sources.synthetic import simulate
 
@@ -101,37 +101,39 @@ def test_a_gain_does_not_depend_on_the_unit():
     )
 
 
-@pytest.mark.parametrize("alpha_uv", [4.0, 8.0, 20.0])
-@pytest.mark.parametrize("half_hz", [1.0, 2.0, 3.0])
-def test_the_target_s_error_is_what_it_misses_of_matched_eeg_s_own_rhythm(alpha_uv, half_hz):
-    """The rhythm reaches 3 Hz to either side of its peak; in 2000 s its power is known to 1 or 2 %."""
+def matched_eeg(alpha_uv):
+    """Return a fit, and 2000 s of EEG with its spectra and known rhythm: its power is known to 1 or 2 %."""
     rest = simulate(duration_s=120.0, sfreq=125.0, seed=3, channels=["O1"], alpha_uv=alpha_uv).recording.samples[:, 0]
     fit = fit_spectrum(rest, 125.0)
-    band_hz = (fit.peak_hz - half_hz, fit.peak_hz + half_hz)
     made = matched(fit, duration_s=2000.0, sfreq=125.0, seed=5)
-    target = training_target(made.recording.samples[:, 0], 125.0, band_hz, fit)
-    missed = np.nanmean(np.abs(target - made.rhythm[:, 0]) ** 2)
-    assert target_error_uv2(band_hz, fit) == pytest.approx(missed, rel=0.04)
+    return fit, made.recording.samples[:, 0], made.rhythm[:, 0]
 
 
-def test_where_no_rhythm_stands_out_all_that_the_target_holds_is_error():
-    """4 Hz at 1 µV²/Hz, less two flanks of 0.7 Hz whose squares have a mean of 3/8; twice for an analytic signal."""
-    assert target_error_uv2((8.0, 12.0), fit_of(0.0)) == pytest.approx(2.0 * (4.0 - 1.4 * 5.0 / 8.0), rel=0.02)
+@pytest.mark.parametrize("alpha_uv", [4.0, 8.0, 20.0])
+def test_the_estimate_s_error_is_what_it_misses_of_matched_eeg_s_own_rhythm(alpha_uv):
+    fit, x, rhythm = matched_eeg(alpha_uv)
+    missed = np.nanmean(np.abs(rhythm_estimate(x, 125.0, fit) - rhythm) ** 2)
+    assert rhythm_error_uv2(fit) == pytest.approx(missed, rel=0.04)
 
 
-def test_what_a_wider_band_takes_of_the_background_beside_the_rhythm_counts_too():
-    """A band of 20 to 30 Hz holds nothing but background: 1 µV²/Hz at a third of the gain, the component's the rest."""
-    fit = fit_of(3.0)
-    gain = target_gain(fit.frequencies_hz, (20.0, 30.0), fit)
-    beside = (fit.frequencies_hz > 15.0) & (fit.frequencies_hz < 35.0)
-    # Flanks of squared sines, taken to the second power, have a mean of 3/8: two of 0.7 Hz lose 7/8 Hz of 10 Hz.
-    assert 0.25 * np.sum(gain[beside] ** 2) == pytest.approx(9.125 / 9.0, rel=0.02)
-    of_rhythm = fit.component_psd * (1.0 - gain) ** 2 + fit.background_psd * gain**2
-    without = 2.0 * 0.25 * np.sum(of_rhythm[~beside])
-    assert target_error_uv2((20.0, 30.0), fit) - without == pytest.approx(2.0 * 9.125 / 9.0, rel=0.02)
+@pytest.mark.parametrize("alpha_uv", [4.0, 20.0])
+def test_what_the_estimate_misses_has_nothing_in_common_with_what_is_predicted_from_the_signal(alpha_uv):
+    fit, x, rhythm = matched_eeg(alpha_uv)
+    missed = rhythm - rhythm_estimate(x, 125.0, fit)
+    for half_hz in (1.0, 3.0):
+        other = training_target(x, 125.0, (fit.peak_hz - half_hz, fit.peak_hz + half_hz))
+        known = np.isfinite(missed) & np.isfinite(other)
+        together = np.mean(missed[known] * other[known].conj())
+        assert abs(together) < 0.05 * np.sqrt(np.mean(np.abs(missed[known]) ** 2) * np.mean(np.abs(other[known]) ** 2))
 
 
-def test_a_rhythm_without_a_background_is_missed_by_nothing_in_the_band_s_middle():
-    """There the gain of either view is one; what is left is missed by the band's flanks and the views' scale."""
+def test_where_no_rhythm_stands_out_the_estimate_is_none_and_misses_nothing():
+    x = np.random.default_rng(0).normal(size=5000)
+    estimate = rhythm_estimate(x, SFREQ, fit_of(0.0))
+    np.testing.assert_allclose(estimate[np.isfinite(estimate)], 0.0, atol=1e-12)
+    assert rhythm_error_uv2(fit_of(0.0)) == 0.0
+
+
+def test_a_rhythm_without_a_background_is_not_missed():
     fit = fit_of(3.0, 1e-12)
-    assert target_error_uv2((7.0, 13.0), fit) == pytest.approx(0.0, abs=1e-3 * fit.component_uv**2)
+    assert rhythm_error_uv2(fit) == pytest.approx(0.0, abs=1e-9 * fit.component_uv**2)
