@@ -7,7 +7,7 @@ from closedloop.signal.rhythm import design_rhythm, snr_track
 from closedloop.signal.spectrum import SpectrumFit
 from closedloop.signal.surrogates import background_noise
 
-N_MINUTES = 120
+N_MINUTES = 240
 """Minutes of noise that are tried."""
 SHARE = 0.97
 """Of the minutes of noise this share never reaches the limit; the figure to hold is 0.95."""
