@@ -59,7 +59,7 @@ class Job(NamedTuple):
 
     recording: str
     montage: str
-    eyes: str = "closed"
+    eyes: str | None = "closed"
 
 
 def cases_of(job: Job, notches_hz: tuple[float, ...] = NOTCHES_HZ, *, draw: int = 0) -> Cases:
@@ -109,7 +109,7 @@ def measure(
     return compared
 
 
-def _add_package(compared: Compared, adapter: Adapter, cases: Cases, labels: dict[str, str]) -> None:
+def _add_package(compared: Compared, adapter: Adapter, cases: Cases, labels: dict[str, str | None]) -> None:
     """Add the rows of another package's method: it knows no leads, so its phase is turned on at the peak."""
     for case, surrogate in ((cases.real, cases.real_surrogate), (cases.synthetic, cases.synthetic_surrogate)):
         rows, noise_rows = (judged_rows(one)[::PACKAGES_EVERY] for one in (case, surrogate))
@@ -140,8 +140,10 @@ def jobs_of(folder: Path | None, quick: bool) -> list[Job]:
         files = sorted(path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES)
         names = [known.get(path.name, str(path)) for path in files]
     names = [name for name in names if name not in index or (index[name].eyes == "closed" and name != "eyes-closed")]
-    jobs = [Job(name, montage) for montage in MONTAGES for name in names]
-    return [*jobs, Job(OPEN_EYES, OPEN_EYES_MONTAGE, "open")]
+    jobs = [Job(name, montage, "closed" if name in index else None) for montage in MONTAGES for name in names]
+    # A folder of somebody else's recordings says what is compared.
+    asked = folder is None or (folder / index[OPEN_EYES].file).exists()
+    return [*jobs, *([Job(OPEN_EYES, OPEN_EYES_MONTAGE, "open")] if asked else [])]
 
 
 SUFFIXES = {".edf", ".bdf", ".vhdr", ".set", ".fif", ".xdf"}
@@ -172,10 +174,10 @@ def main() -> None:
     if options.json is not None:
         options.json.write_text(json.dumps(rows, ensure_ascii=False) + "\n", encoding="utf-8")
     pairs = zip(jobs, found, strict=True)
-    closed = [(job.recording, job.montage, part) for job, part in pairs if job.eyes == "closed" and part.rows]
+    closed = [(job.recording, job.montage, part) for job, part in pairs if job.eyes != "open" and part.rows]
     tables = {"ratios": [line for share in (1.0, 0.5) for line in ratios(rows, share)], "honesty": honesty(closed)}
     for montage, eyes in dict.fromkeys((row["montage"], row["eyes"]) for row in rows):
-        tables[f"medians, {montage}, eyes {eyes}"] = medians(rows, montage, eyes)
+        tables[f"medians, {montage}, eyes {eyes or 'unknown'}"] = medians(rows, montage, eyes)
     for title, lines in tables.items():
         if lines:
             show(f"{title} ({1000 * HEADLINE_LEAD_S:g} ms ahead, {machine()})", lines)

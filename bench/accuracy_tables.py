@@ -16,9 +16,9 @@ from closedloop.signal.circular import phase_statistics
 OURS = ("wiener", MANY_CHANNELS)
 
 
-def at_headline(rows: Iterable[dict[str, Any]], share: float, eyes: str = "closed") -> list[dict[str, Any]]:
+def at_headline(rows: Iterable[dict[str, Any]], share: float) -> list[dict[str, Any]]:
     """Return the rows at the headline's lead and one yield."""
-    return rows_at(rows, lead_s=HEADLINE_LEAD_S, share=share, eyes=eyes)
+    return rows_at(rows, lead_s=HEADLINE_LEAD_S, share=share)
 
 
 def _spreads(rows: list[dict[str, Any]]) -> dict[tuple[str, str, str], dict[str, float]]:
@@ -33,7 +33,7 @@ def _spreads(rows: list[dict[str, Any]]) -> dict[tuple[str, str, str], dict[str,
 
 def ratios(rows: list[dict[str, Any]], share: float) -> list[dict[str, Any]]:
     """Return ours over each recording's best rival, by montage and truth: medians over recordings, and the worst."""
-    spreads = _spreads(at_headline(rows, share))
+    spreads = _spreads([row for row in at_headline(rows, share) if row["eyes"] != "open"])
     # A recording counts where both of ours and rivals of either kind could be designed.
     needed = (*(f"{ours} (ours)" for ours in OURS), "(tuned)", "(published)")
     whole = {
@@ -54,10 +54,12 @@ def ratios(rows: list[dict[str, Any]], share: float) -> list[dict[str, Any]]:
     return lines
 
 
-def medians(rows: list[dict[str, Any]], montage: str, eyes: str = "closed") -> list[dict[str, Any]]:
+def medians(rows: list[dict[str, Any]], montage: str, eyes: str | None = "closed") -> list[dict[str, Any]]:
     """Return each contender's median circular SD by truth, its surrogate's beside it, and its time."""
     lines = []
-    for median in medians_of([row for row in at_headline(rows, 1.0, eyes) if row["montage"] == montage]):
+    for median in medians_of(
+        [row for row in at_headline(rows, 1.0) if (row["montage"], row["eyes"]) == (montage, eyes)]
+    ):
         line: dict[str, Any] = {"montage": montage, "estimator": median.estimator, "tuning": median.tuning}
         for truth, figures in median.by_truth.items():
             line[truth] = figures["circular_sd_deg"]

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from scipy import signal
 
 from closedloop.accuracy.case import HIGH_PASS_HZ, NOTCHES_HZ
+from closedloop.accuracy.compare import HEADLINE_LEAD_S
 from closedloop.calibration.rest import measure_rest
 from closedloop.config.estimators import Wiener
 from closedloop.estimators.interface import at_lead, predict
@@ -30,7 +31,6 @@ from closedloop.sources.synthetic import simulate
 SNRS_DB = (0.0, 5.0, 10.0, 15.0)
 SEEDS = range(6)
 SFREQ = 250.0
-LEAD = 5
 """In halves of 10 ms: 25 ms."""
 REST_S, JUDGED_S, LEARNT_S = 60.0, 600.0, 900.0
 ORACLE_VALUES = 240
@@ -59,7 +59,7 @@ def conditioned(x: NDArray[np.float64]) -> NDArray[np.float64]:
 
 def ahead(rhythm: NDArray[np.complex128]) -> NDArray[np.complex128]:
     """Return the rhythm 25 ms later, between samples along its own turn; NaN past the end."""
-    place = 0.025 * SFREQ
+    place = HEADLINE_LEAD_S * SFREQ
     whole = int(place)
     padded = np.append(rhythm, np.full(whole + 1, np.nan + 0j))
     here, following = padded[whole : whole + rhythm.size], padded[whole + 1 : whole + 1 + rhythm.size]
@@ -80,7 +80,7 @@ def measure(snr_db: float, seed: int) -> dict[str, Any]:
     n_rest = round(REST_S * SFREQ)
     _, rest = measure_rest(x[:n_rest], inputs[:n_rest], SFREQ, "auto")
     z, sd = predict(design_wiener(rest, Wiener(type="wiener")), inputs, first=2, stop=4)
-    ours, _ = at_lead(z, sd, 0.025)
+    ours, _ = at_lead(z, sd, HEADLINE_LEAD_S)
     learnt, known = draw(snr_db, 100 * seed + 2, LEARNT_S)
     view, first = windows(conditioned(learnt)[:, 0], ORACLE_VALUES, 1)
     seen, target = view[::EVERY], ahead(known)[first::EVERY]

@@ -241,16 +241,17 @@ def evaluate(
     """Compare methods on your recordings: published, tuned and ours, on real and matched EEG, beside no rhythm."""
     from closedloop.session.interruption import Interruption
 
-    folder = None
+    folder, new = None, False
     try:
         with Interruption().handled():
             from closedloop.accuracy.output import default_path
 
             plan = _plan(names, montages or [], estimators, rest_s, notch_hz, lead_ms, leads)
             folder = default_path() if out_folder is None else out_folder
+            new = not folder.exists()
             content = _evaluate(plan, folder)
     except KeyboardInterrupt:
-        if folder is None or not folder.exists():
+        if folder is None or not (new and folder.exists()):
             _fail("interrupted before anything was measured; nothing was written", INTERRUPTED_STATUS)
         _fail(f"interrupted: {folder} is marked as interrupted and holds what was measured", INTERRUPTED_STATUS)
     if as_json:

@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -96,10 +96,10 @@ def make_folder(path: Path, *, called: str = "folder") -> list[Path]:
     return made
 
 
-def unmake(made: Sequence[Path]) -> None:
-    """Remove the first of some folders with the files in it, then the others as far as they are empty."""
-    for entry in made[0].iterdir():
-        entry.unlink()
+def unmake(made: Sequence[Path], files: Iterable[str]) -> None:
+    """Remove some files from the first of some folders, then the folders as far as they are empty."""
+    for name in files:
+        (made[0] / name).unlink(missing_ok=True)
     with suppress(OSError):  # somebody else has put something there
         for folder in made:
             folder.rmdir()

@@ -65,15 +65,22 @@ def test_a_folder_is_made_with_those_around_it_and_goes_with_them(tmp_path):
     made = make_folder(tmp_path / "a" / "b" / "c")
     assert made == [tmp_path / "a" / "b" / "c", tmp_path / "a" / "b", tmp_path / "a"]
     (made[0] / "file").touch()
-    unmake(made)
+    unmake(made, ["file", "never written"])
     assert names_in(tmp_path) == []
 
 
 def test_a_folder_that_somebody_else_uses_stays(tmp_path):
     made = make_folder(tmp_path / "a" / "b")
     (tmp_path / "a" / "other").touch()
-    unmake(made)
+    unmake(made, [])
     assert names_in(tmp_path / "a") == ["other"]
+
+
+def test_a_file_that_somebody_else_put_there_stays(tmp_path):
+    made = make_folder(tmp_path / "a")
+    (made[0] / "notes.txt").touch()
+    unmake(made, ["file"])
+    assert names_in(made[0]) == ["notes.txt"]
 
 
 def test_a_folder_that_exists_is_refused_by_its_name(tmp_path, one_line_error):

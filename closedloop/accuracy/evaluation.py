@@ -1,7 +1,7 @@
 """A comparison on anybody's recordings: checked before it begins, kept as it grows, whole or marked as not."""
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -233,7 +233,7 @@ def _promised(plan: Plan, name: str, recording: Recording, montage_name: str, we
     }
 
 
-def evaluate(evaluation: Evaluation, progress: Progress) -> None:
+def evaluate(evaluation: Evaluation, progress: Progress, *, after_each: Callable[[], object] = lambda: None) -> None:
     """Compare all methods on every recording of a plan that was checked.
 
     Parameters
@@ -242,6 +242,8 @@ def evaluate(evaluation: Evaluation, progress: Progress) -> None:
         What has been checked; it grows by one recording and montage after the other.
     progress
         Is told what is going on, and which share of all is done.
+    after_each
+        Is called after each recording and montage.
 
     Raises
     ------
@@ -256,6 +258,7 @@ def evaluate(evaluation: Evaluation, progress: Progress) -> None:
             progress(f"{place}: {doing}", (done + share) / len(jobs))
 
         evaluation.add(montage_name, _compared(plan, name, montage_name, tell))
+        after_each()
     if not evaluation.rows:
         raise CalibrationError(f"nothing could be measured; the first reason: {refusal_text(evaluation.refused[0])}")
 
@@ -263,8 +266,8 @@ def evaluate(evaluation: Evaluation, progress: Progress) -> None:
 def _compared(plan: Plan, name: str, montage_name: str, progress: Progress) -> Compared:
     labels = {"recording": name, "montage": montage_name, "eyes": _eyes(name)}
     progress("laying out matched EEG", 0.0)
-    recording = open_recording(name)
     try:
+        recording = open_recording(name)
         cases = make_cases(
             recording,
             plan.montages[montage_name],

@@ -18,6 +18,7 @@ from closedloop.errors import ClosedloopError, OutputError
 from closedloop.files import COMPLETE, FAILED, INTERRUPTED, RUNNING, make_folder, unmake, write_json, write_whole
 
 FORMAT = 1
+FILES = ("evaluation.json", "evaluation.png")
 
 
 def default_path() -> Path:
@@ -61,7 +62,7 @@ def run_evaluation(plan: Plan, path: Path, *, facts: dict[str, Any], progress: P
 
     try:
         save(RUNNING)
-        evaluate(evaluation, progress)
+        evaluate(evaluation, progress, after_each=lambda: save(RUNNING))
         progress("drawing", 1.0)
         content = save(RUNNING)
         write_whole(path / "evaluation.png", lambda part: write_figure(part, content))
@@ -69,11 +70,10 @@ def run_evaluation(plan: Plan, path: Path, *, facts: dict[str, Any], progress: P
     except KeyboardInterrupt:
         save(INTERRUPTED)
         raise
-    except ClosedloopError:
-        if not evaluation.rows:
-            unmake(made)
-        raise
     except Exception as error:
-        with suppress(ClosedloopError):
-            save(FAILED, error=f"{type(error).__name__}: {error}")
+        if isinstance(error, ClosedloopError) and not evaluation.rows:
+            unmake(made, FILES)
+        else:
+            with suppress(Exception):  # what went wrong is the error that is told
+                save(FAILED, error=f"{type(error).__name__}: {error}")
         raise

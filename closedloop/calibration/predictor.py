@@ -38,7 +38,7 @@ class Phases(NamedTuple):
     phase
         In rad, in (-pi, pi]: 0 at the positive peak, pi / 2 on the falling edge.
     amplitude
-        Of the rhythm, in µV.
+        Of the prediction, in µV: the less is known of the rhythm, the smaller a prediction of least squared error.
     sd
         The SD of the phase's error in rad, by the estimator itself.
     """
@@ -156,8 +156,8 @@ def design(
         The method and its settings; None: ``Wiener`` on the signal alone, or, of an array of several
         inputs, with the others' help.
     tuned
-        Instead of that, the name of a method whose band, settings and complex gain are chosen on the stretch (see
-        `tuning.tune`).
+        Instead of that, the name of a method whose band (unless it is given), settings and complex gain are chosen on
+        the stretch (see `tuning.tune`).
     band_hz
         Edges of the rhythm's band in Hz; auto: the peak of rest, 2 Hz to either side.
     high_pass_hz, notch_hz
@@ -170,6 +170,8 @@ def design(
     ConfigError
         Where channel or sampling rate are missing or do not exist.
     """
+    if tuned is not None and estimator is not None:
+        raise ConfigError(f"estimator and tuned = {tuned} name two methods (limit: 1)")
     if band_hz != "auto" and len(band_hz) != 2:
         raise ConfigError(f"band_hz = {band_hz}: lower and upper edge in Hz are needed, or auto")
     if isinstance(data, np.ndarray):
@@ -198,7 +200,7 @@ def design(
     inputs = _inputs(design_conditioning(samples.shape[1], sfreq, **filters), weights, samples)
     fit, rest = measure_rest(samples @ weights[0], inputs, sfreq, band_hz)
     if tuned is not None:
-        best = tune(tuned, rest)
+        best = tune(tuned, rest, bands_hz=None if band_hz == "auto" else [band_hz])
         band_hz, designed = best.band_hz, best.designed
     else:
         method = estimator.name if isinstance(estimator, Plugin) else estimator.type

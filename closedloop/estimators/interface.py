@@ -99,7 +99,7 @@ class Rest:
         it is not known. None: the target.
     rhythm_error_uv2
         By how much that estimate misses the rhythm, as a variance in µV², independent of all that can be
-        predicted: what no comparison with it can show.
+        predicted from the signal alone: what no comparison with it can show.
 
     Raises
     ------
@@ -159,8 +159,8 @@ class Designed:
     facts
         What is worth knowing of the design (ridge, orders, expected errors), for people and reports.
     output_at
-        Where in the state the slots of `output` begin; None for a method that has none, whose gain cannot be
-        tuned.
+        Where in the state the slots of `output` begin; None for a method that has none, or has learnt them with
+        all else: its gain is not tuned.
     """
 
     step: StepFunction

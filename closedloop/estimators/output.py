@@ -6,7 +6,7 @@ The phase error of a prediction z of a signal that it misses by a complex Gaussi
 variance s2 has the resultant length ``R(u) = sqrt(pi)/2 u exp(-u2/2) (I0(u2/2) + I1(u2/2))`` with
 ``u = |z| / s`` (Rician phase). Errors of real EEG grow with its amplitude, so ``s2 = a + b |z|2``,
 with a and b for each lead, learnt on rest. Of what is larger than anything that rest has shown, an
-artifact most likely, the model knows nothing: it counts as no larger, and so is no surer.
+artifact most likely, the model knows nothing: all that it is larger counts as error, so that the SD rises again.
 
 Slots::
 
@@ -20,7 +20,7 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import special
+from scipy import optimize, special
 
 from closedloop.estimators.interface import N_LEADS, Rest, StepFunction, run
 from closedloop.jit import inner
@@ -31,8 +31,10 @@ TABLE_STEP = 1.0 / 16.0
 N_SLOTS = 5 * N_LEADS + N_TABLE
 _NOISE, _GROWTH, _LARGEST, _TABLE = 2 * N_LEADS, 3 * N_LEADS, 4 * N_LEADS, 5 * N_LEADS
 N_GROUPS = 20
+USUAL_SHARE = 0.99
 BEYOND_REST = 4.0
-"""The model is believed up to so many times the largest |z|² of rest, twice its amplitude: rhythms wax and wane."""
+"""The model is believed up to so many times what this share of rest's |z|² does not exceed, twice that amplitude:
+rhythms wax and wane, and rest may hold a short artifact of its own."""
 FITTED_RATE_HZ = 25.0
 """The model is fitted to so many predictions a second of rest: neighbours tell little that is new."""
 
@@ -119,7 +121,7 @@ def output_slots(model: ErrorModel, gain: NDArray[np.complex128] | None = None) 
 def phase_sd(slots: NDArray[np.float64], lead: int, power: float) -> float:
     """Return the modelled SD of the phase error, in radians, at a squared amplitude in µV²; NaN without either."""
     believed = min(power, slots[_LARGEST + lead])
-    variance = slots[_NOISE + lead] + slots[_GROWTH + lead] * believed
+    variance = slots[_NOISE + lead] + slots[_GROWTH + lead] * believed + (power - believed)
     if not (variance > 0.0 and 0.0 < power < math.inf):
         return np.nan
     u = math.sqrt(believed / variance)
@@ -160,7 +162,7 @@ def error_model(predicted: NDArray[np.complex128], truth: NDArray[np.complex128]
 
     Returns
     -------
-        The model; a and b are never negative: b is dropped where it would be.
+        The model; neither a nor b is negative: where one would be, it is dropped, and the other makes up for all.
 
     Notes
     -----
@@ -175,15 +177,22 @@ def error_model(predicted: NDArray[np.complex128], truth: NDArray[np.complex128]
         groups = np.array_split(np.argsort(power), N_GROUPS)
         mean_power = np.array([power[g].mean() for g in groups])
         mean_missed = np.array([missed[g].mean() for g in groups])
-        a = b = -1.0
+        a, b = 0.0, 0.0
         if mean_missed.min() > 0.0:
             design = np.column_stack([1.0 / mean_missed, mean_power / mean_missed])
-            a, b = np.linalg.lstsq(design, np.ones(N_GROUPS), rcond=None)[0]
-        if b < 0.0 or a <= 0.0:
-            a, b = float(missed.mean()), 0.0
+            a, b = optimize.nnls(design, np.ones(N_GROUPS))[0]
+        if b == 0.0:
+            a = float(missed.mean())
+        elif a == 0.0:
+            b = float(missed.mean() / power.mean())
         noise[lead], growth[lead] = a, b
-    largest = BEYOND_REST * np.max(np.abs(predicted) ** 2, axis=0)
-    return ErrorModel(noise, growth, largest)
+    return ErrorModel(noise, growth, _largest(predicted))
+
+
+def _largest(predicted: NDArray[np.complex128]) -> NDArray[np.float64]:
+    """Return up to which |z|² in µV², for each lead, a model of these predictions is believed."""
+    largest: NDArray[np.float64] = BEYOND_REST * np.quantile(np.abs(predicted) ** 2, USUAL_SHARE, axis=0)
+    return largest
 
 
 def learn_output(step: StepFunction, state: NDArray[np.float64], at: int, rest: Rest, *, tuned: bool = False) -> None:
@@ -256,8 +265,7 @@ def learn_largest(step: StepFunction, state: NDArray[np.float64], at: int, rest:
     z = _on_rest(step, state, rest)
     known = np.isfinite(z).all(axis=1)
     if known.any():
-        largest = BEYOND_REST * np.max(np.abs(z[known]) ** 2, axis=0)
-        state[at + _LARGEST : at + _LARGEST + N_LEADS] = largest
+        state[at + _LARGEST : at + _LARGEST + N_LEADS] = _largest(z[known])
 
 
 def _on_rest(step: StepFunction, state: NDArray[np.float64], rest: Rest) -> NDArray[np.complex128]:

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from closedloop.config.estimators import Wiener
 from closedloop.errors import CalibrationError
-from closedloop.estimators.complex_fir import OUTPUT, complex_fir, fir_state
+from closedloop.estimators.complex_fir import complex_fir, fir_state
 from closedloop.estimators.interface import LEADS_S, Designed, Rest
 from closedloop.estimators.output import N_GROUPS, phase_error_model
 from closedloop.estimators.window import stride_to
@@ -92,7 +92,6 @@ def design_wiener(rest: Rest, settings: Wiener) -> Designed:
             "explained": 1.0 - best.error / power,
             "explained_without_helpers": 1.0 - fits[0].error / power,
         },
-        output_at=OUTPUT,
     )
 
 

@@ -30,7 +30,7 @@ from numpy.typing import NDArray
 
 from closedloop.core.records import INPUT
 from closedloop.errors import OutputError, SessionError
-from closedloop.files import FAILED, RUNNING, make_folder, unmake, write_json, write_text, writing
+from closedloop.files import FAILED, RUNNING, make_folder, unmake, write_json, write_text, write_whole, writing
 from closedloop.session.event_lines import event_line
 
 if TYPE_CHECKING:  # importing it compiles the core, which the folder need not wait for
@@ -84,7 +84,7 @@ class SessionFolder:
         """Take the folder, and those made for it, away again where nothing was recorded in it; return whether."""
         if not self.path.exists() or not {entry.name for entry in self.path.iterdir()} <= BEFORE_THE_LOOP:
             return False
-        unmake(self._made)
+        unmake(self._made, BEFORE_THE_LOOP)
         return True
 
     def write_text(self, name: str, text: str) -> None:
@@ -97,8 +97,12 @@ class SessionFolder:
 
     def write_arrays(self, name: str, arrays: Mapping[str, NDArray[Any]]) -> None:
         """Write named arrays."""
-        with writing(self.path / name), (self.path / name).open("wb") as file:
-            np.savez(file, allow_pickle=False, **arrays)
+
+        def write(part: Path) -> None:
+            with part.open("wb") as file:
+                np.savez(file, allow_pickle=False, **arrays)
+
+        write_whole(self.path / name, write)
 
     def _write_facts(self) -> None:
         self.write_json("session.json", self._facts)

@@ -61,7 +61,13 @@ class SpectrumFit:
         return float(np.sqrt(self.component_psd.sum() * self.frequencies_hz[1]))
 
 
-def fit_spectrum(x: NDArray[np.float64], sfreq: float, *, peak_hz: float | None = None) -> SpectrumFit:
+def fit_spectrum(
+    x: NDArray[np.float64],
+    sfreq: float,
+    *,
+    peak_hz: float | None = None,
+    search_hz: tuple[float, float] = SEARCH_HZ,
+) -> SpectrumFit:
     """Fit background and rhythm to a stretch of one signal.
 
     Parameters
@@ -72,6 +78,8 @@ def fit_spectrum(x: NDArray[np.float64], sfreq: float, *, peak_hz: float | None 
         Sampling rate in Hz.
     peak_hz
         Where the rhythm's peak is known to be, in Hz; None: it is searched for.
+    search_hz
+        Where, in Hz.
 
     Raises
     ------
@@ -96,7 +104,7 @@ def fit_spectrum(x: NDArray[np.float64], sfreq: float, *, peak_hz: float | None 
     inside = (FITTED_HZ[0] <= frequencies) & (frequencies <= FITTED_HZ[1])
     background = psd.copy()
     background[inside] = 10.0 ** (offset + slope * np.log10(frequencies[inside]))
-    searched = np.flatnonzero((SEARCH_HZ[0] <= frequencies) & (frequencies <= SEARCH_HZ[1]))
+    searched = np.flatnonzero((search_hz[0] <= frequencies) & (frequencies <= search_hz[1]))
     above_db = 10.0 * np.log10(psd[searched] / background[searched])
     peak = int(np.argmax(above_db) if peak_hz is None else np.argmin(np.abs(frequencies[searched] - peak_hz)))
     peak_hz = float(frequencies[searched[peak]])

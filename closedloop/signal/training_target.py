@@ -50,7 +50,8 @@ def rhythm_estimate(x: NDArray[np.float64], sfreq: float, fit: SpectrumFit) -> N
     """Return the best estimate of the rhythm from both sides of a moment: shape (n_samples,), µV, NaN at the edges.
 
     It is the smoother alone: what it misses of the rhythm has nothing in common with the signal, nor with anything
-    that is predicted from the signal, so that both errors simply add. The parameters are those of `training_target`.
+    that is predicted from that signal, so that both errors simply add. Other channels may see part of what it misses:
+    of predictions with their help the sum is an upper bound. The parameters are those of `training_target`.
     """
     return _filtered(x, sfreq, lambda frequencies: _component_gain(frequencies, fit))
 

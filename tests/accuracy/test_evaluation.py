@@ -307,6 +307,27 @@ def test_a_defect_leaves_an_evaluation_that_is_marked_as_failed(known, monkeypat
     assert {path.name for path in (tmp_path / "out").iterdir()} == {"evaluation.json"}
 
 
+def test_a_recording_that_has_gone_meanwhile_is_refused_and_the_others_stay(known, tmp_path):
+    def lose(doing, share):
+        if doing.startswith("a.edf, O1: naive"):
+            known.pop("b.edf", None)
+
+    content = run(tmp_path / "out", "a.edf", "b.edf", progress=lose)
+    assert {row["recording"] for row in content["rows"]} == {"a.edf"}
+    assert [line["why"] for line in content["refused"]] == ["b.edf: there is no such file"]
+
+
+def test_what_was_measured_is_kept_as_it_comes(known, tmp_path):
+    seen = []
+
+    def look(doing, share):
+        if doing.startswith("b.edf, O1: naive"):
+            seen.append({row["recording"] for row in stored(tmp_path / "out")["rows"]})
+
+    run(tmp_path / "out", "a.edf", "b.edf", progress=look)
+    assert seen == [{"a.edf"}]
+
+
 def test_a_full_disk_is_one_line(known, monkeypatch, tmp_path, one_line_error):
     def fill(path, content):
         raise OSError(28, "No space left on device")
@@ -314,4 +335,7 @@ def test_a_full_disk_is_one_line(known, monkeypatch, tmp_path, one_line_error):
     monkeypatch.setattr(output, "write_figure", fill)
     said = one_line_error(OutputError, run, tmp_path / "out")
     assert said == f"{tmp_path}/out/evaluation.png cannot be written: No space left on device"
-    assert stored(tmp_path / "out")["status"] == "running"
+    content = stored(tmp_path / "out")
+    assert content["status"] == "failed"
+    assert said in content["error"]
+    assert content["rows"]

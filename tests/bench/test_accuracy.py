@@ -29,7 +29,9 @@ def test_of_a_folder_all_recordings_of_closed_eyes_take_part_whatever_their_form
     index = {entry.file: entry for entry in entries()}
     for name in ("Subject08_1.edf", "own.EDF", "other.vhdr", "notes.txt", "other.eeg"):
         (tmp_path / name).touch()
-    names = {job.recording for job in accuracy.jobs_of(tmp_path, False) if job.eyes == "closed"}
+    jobs = accuracy.jobs_of(tmp_path, False)
+    assert {job.eyes for job in jobs if job.recording == index["Subject08_1.edf"].name} == {"closed"}
+    names = {job.recording for job in jobs}
     assert names == {index["Subject08_1.edf"].name, str(tmp_path / "own.EDF"), str(tmp_path / "other.vhdr")}
 
 
@@ -40,9 +42,14 @@ def test_of_a_folder_what_is_known_to_be_of_open_eyes_or_of_nobody_is_left_out(a
     assert [job.eyes for job in accuracy.jobs_of(tmp_path, False)] == ["open"]
 
 
+def test_open_eyes_have_no_part_in_a_folder_that_lacks_them(accuracy, tmp_path):
+    (tmp_path / "own.edf").touch()
+    assert {job.eyes for job in accuracy.jobs_of(tmp_path, False)} == {None}
+
+
 def test_no_file_is_left_out_for_want_of_its_montage_before_it_is_opened(accuracy, tmp_path):
     (tmp_path / "own.edf").touch()
-    montages = [job.montage for job in accuracy.jobs_of(tmp_path, False) if job.eyes == "closed"]
+    montages = [job.montage for job in accuracy.jobs_of(tmp_path, False)]
     assert montages == list(accuracy.MONTAGES)
 
 

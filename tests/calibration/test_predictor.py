@@ -135,6 +135,10 @@ def test_another_method_is_chosen_by_its_settings(samples):
     assert predictor.facts["order"] == 1
 
 
+def test_a_band_that_is_given_is_kept_by_tuning(samples):
+    assert design(samples[REST, 0], sfreq=SFREQ, tuned="c-echt", band_hz=(8.0, 11.0)).band_hz == (8.0, 11.0)
+
+
 def test_a_method_can_be_tuned_to_the_rest():
     """The end-point filter is off by its own phase, until the gain that tuning sets takes it out."""
     samples, alpha = draw(background_uv=4.0)
@@ -372,6 +376,12 @@ REFUSED = {
         "data of type list: an array in µV or an mne.io.Raw is needed",
         lambda s: (s.tolist(),),
         {"sfreq": SFREQ},
+    ),
+    "two methods": (
+        ConfigError,
+        "estimator and tuned = echt name two methods (limit: 1)",
+        lambda s: (s,),
+        {"sfreq": SFREQ, "estimator": Etp(type="etp"), "tuned": "echt"},
     ),
     "a band with one edge": (
         ConfigError,

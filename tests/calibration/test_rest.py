@@ -60,8 +60,14 @@ def test_a_rhythm_beside_the_band_that_is_asked_for_has_no_part_in_it(raw):
     alone = training_target(raw, SFREQ, (20.0, 24.0))
     np.testing.assert_array_equal(rest.target, alone)
     np.testing.assert_array_equal(rest.rhythm, alone)
+    assert rest.peak_hz == 22.0
     # Nothing is known to stand out there: all of it counts as background.
     assert rest.rhythm_error_uv2 == pytest.approx(np.nanmean(np.abs(alone) ** 2))
+
+
+def test_the_peak_is_searched_for_within_the_band_that_is_given(raw):
+    fit, rest = measure_rest(raw, raw[:, None], SFREQ, (11.5, 14.0))
+    assert 11.5 <= fit.peak_hz == rest.peak_hz <= 13.5
 
 
 def test_the_automatic_band_is_2_hz_to_either_side_of_the_peak(measured):

@@ -77,17 +77,31 @@ def test_errors_that_grow_with_the_amplitude_end_in_a_constant_sd():
 
 
 @pytest.mark.parametrize(("noise", "growth"), [(1.0, 0.0), (4.0, 0.2)])
-def test_what_is_larger_than_the_model_knows_is_no_surer_than_the_largest_it_knows(noise, growth):
+def test_the_further_beyond_what_the_model_knows_the_less_sure(noise, growth):
     of = {"noise": noise, "growth": growth, "largest": 100.0}
     assert sd_at(99.0, **of) == sd_at(99.0, noise=noise, growth=growth) > sd_at(100.0, **of)
-    assert sd_at(1e9, **of) == sd_at(101.0, **of) == sd_at(100.0, **of)
+    sds = [sd_at(power, **of) for power in (100.0, 101.0, 150.0, 1e3, 1e6)]
+    assert all(earlier < later for earlier, later in itertools.pairwise(sds))
+    # Ten times the amplitude: nothing is known.
+    assert sd_at(1e4, **of) > math.radians(100.0)
 
 
-def test_a_model_is_believed_up_to_twice_the_largest_amplitude_that_it_was_fitted_to():
+def test_a_model_is_believed_up_to_twice_the_usual_amplitudes_that_it_was_fitted_to():
     rng = np.random.default_rng(7)
     predicted = rng.rayleigh(10.0, (5_000, 2)) + 0j
+    predicted[:20] = 1e4  # a short artifact
     largest = error_model(predicted, predicted + rng.normal(size=predicted.shape)).largest
-    np.testing.assert_allclose(np.sqrt(largest), 2.0 * predicted.real.max(axis=0))
+    np.testing.assert_allclose(np.sqrt(largest), 2.0 * 10.0 * math.sqrt(-2.0 * math.log(0.01)), rtol=0.1)
+
+
+def test_an_error_that_is_a_share_of_the_amplitude_grows_with_it():
+    rng = np.random.default_rng(9)
+    shape = (1_500, 20)
+    predicted = rng.rayleigh(10.0, shape) + 0j
+    missed = predicted * 0.5 * (rng.normal(size=shape) + 1j * rng.normal(size=shape))
+    noise, growth, _ = error_model(predicted, predicted + missed)
+    assert (noise >= 0.0).all()
+    np.testing.assert_allclose(growth, 0.5, rtol=0.25)
 
 
 @pytest.mark.parametrize(("noise", "growth"), [(0.0, 0.0), (-1.0, 0.0), (math.nan, 0.0)])
