@@ -236,7 +236,7 @@ class Gates(Model):
 
     rhythm_snr_db: Literal["auto"] | Annotated[float, Field(ge=0.0, le=60.0)] = "auto"
     """Lowest sliding SNR in dB; auto: what noise with the recording's background hardly ever reaches."""
-    max_phase_sd_deg: Annotated[float, Field(gt=0.0, le=90.0)] = 40.0
+    max_phase_sd_deg: Annotated[float, Field(gt=0.0, le=90.0)] = 45.0
     """Highest SD of the predicted phase, in degrees: as far as the rhythm's true phase can be from it."""
     wanted_rate: WantedRate | None = None
     """Only the best chances, so many a minute; null: all."""
