@@ -75,7 +75,7 @@ FIELDS = {
     "limits.max_lateness_s": (0.003, lambda core: core.limits["max_lateness_s"][0], 0.003),
     "limits.max_data_age_s": (0.3, lambda core: core.limits["max_data_age_s"][0], 0.3),
     "gates.rhythm_snr_db": (6.5, lambda core: core.limits["rhythm_snr_db"][0], 6.5),
-    "gates.max_phase_sd_deg": (45.0, lambda core: core.limits["max_phase_sd"][0], np.pi / 4),
+    "gates.max_phase_sd_deg": (60.0, lambda core: core.limits["max_phase_sd"][0], np.pi / 3),
     "gates.artifact_uv": (120.0, lambda core: core.extremes.ceiling[:-1].tolist(), [120.0] * 4),
     "gates.flat_uv": (0.3, lambda core: core.quality["flat_uv"][0], 0.3),
     "gates.range_uv": (2000.0, lambda core: core.quality["range_uv"][0], 2000.0),
