@@ -41,7 +41,7 @@ SPACES: Mapping[str, Mapping[str, Sequence[Any]]] = {
 }
 """Settings of our methods that are tried, in every combination, the published ones among them; of another's, the bands
 alone. `wiener` has chosen what it needs by cross-validation. What else `phastimate` has comes with its presets; `sspe`
-fitted to 60 s of a minute's rest predicted no better than fitted to 30 s."""
+is fitted to 30 s at most, since the time that EM takes grows with them."""
 BAND_FREE = ("wiener", "sspe", "resonator")
 """Methods that a band says nothing to, or nothing but where to look for the rhythm."""
 LEAD = 2
