@@ -673,7 +673,7 @@ def test_a_signal_before_a_session_began_writes_nothing(rig, main, monkeypatch):
     def interrupt(*_):
         signal.raise_signal(signal.SIGTERM)
 
-    monkeypatch.setattr(cli, "_load", interrupt)
+    monkeypatch.setattr(cli.run, "_load", interrupt)
     before = contents(rig)
     done = main("run", "pipeline.yaml", "--out", "session")
     assert done.returncode == 130
@@ -686,7 +686,7 @@ def test_a_signal_while_the_core_is_loaded_leaves_a_session_that_says_so(rig, ma
 
     def make(folder, path):
         real(folder, path)
-        monkeypatch.setattr(cli, "Progress", lambda *_, **__: signal.raise_signal(signal.SIGINT))
+        monkeypatch.setattr(cli.terminal, "Progress", lambda *_, **__: signal.raise_signal(signal.SIGINT))
 
     monkeypatch.setattr(SessionFolder, "__init__", make)
     done = main("run", "pipeline.yaml", "--out", "session")

@@ -1,0 +1,122 @@
+"""``closedloop run``: a pipeline on a recording."""
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.table import Table
+
+from closedloop.cli.terminal import INTERRUPTED_STATUS, fail, out, show_progress
+from closedloop.files import DISCLAIMER
+
+if TYPE_CHECKING:
+    from closedloop.config.device import Stimulator
+    from closedloop.config.pipeline import Pipeline
+    from closedloop.session.folder import SessionFolder
+    from closedloop.session.interruption import Interruption
+    from closedloop.session.outcome import Outcome
+
+
+def run(
+    pipeline: Annotated[str, typer.Argument(help="A pipeline's YAML file, or the name of one that is shipped: demo.")],
+    recording: Annotated[
+        str | None,
+        typer.Option(help="Play this one, all of it: a file that MNE or pyxdf reads, or a name of `recordings list`."),
+    ] = None,
+    out_folder: Annotated[
+        Path | None,
+        typer.Option("--out", help="Session folder to write; it must not exist.", show_default="sessions/NAME-TIME"),
+    ] = None,
+    surrogates: Annotated[
+        int, typer.Option(min=0, max=1000, help="Runs without a rhythm that stand beside the result.")
+    ] = 10,
+    as_json: Annotated[bool, typer.Option("--json", help="Print summary.json instead of tables.")] = False,
+) -> None:
+    """Run a pipeline on a recording: calibrate on its beginning, run the loop over the rest, report."""
+    from closedloop.session.interruption import Interruption
+
+    interruption = Interruption()
+    folder = None
+    try:
+        with interruption.handled():
+            settings, device = _load(pipeline, recording)
+            folder = _make_folder(pipeline, out_folder)
+            outcome, summary = _run(settings, device, folder, surrogates, interruption)
+    except KeyboardInterrupt:
+        if folder is None:
+            fail("interrupted before a session began; nothing was written", INTERRUPTED_STATUS)
+        fail(f"interrupted before the loop began; {folder.path} says so", INTERRUPTED_STATUS)
+    if as_json:
+        sys.stdout.write(json.dumps(summary, indent=2, ensure_ascii=False) + "\n")
+    else:
+        _show(outcome, summary, folder.path)
+    if summary["status"] != "complete":
+        fail(f"interrupted: the gate was disarmed; {folder.path} is marked as interrupted", INTERRUPTED_STATUS)
+
+
+def _load(pipeline: str, recording: str | None) -> "tuple[Pipeline, Stimulator]":
+    from closedloop.config.load import load_device_of, load_pipeline, with_recording
+
+    loaded = load_pipeline(pipeline)
+    if recording is not None:
+        loaded = with_recording(loaded, recording)
+    return loaded.value, load_device_of(loaded).value
+
+
+def _make_folder(pipeline: str, path: Path | None) -> "SessionFolder":
+    from closedloop.session.folder import SessionFolder, default_path
+
+    return SessionFolder(default_path(Path(pipeline).stem) if path is None else path)
+
+
+def _run(
+    pipeline: "Pipeline", device: "Stimulator", folder: "SessionFolder", n_surrogates: int, interruption: "Interruption"
+) -> "tuple[Outcome, dict[str, Any]]":
+    try:
+        with show_progress("loading the core (the first time it is compiled: up to a minute)") as progress:
+            from closedloop.session.run import close_session, run_session
+
+            outcome = run_session(
+                pipeline, device, folder, n_surrogates=n_surrogates, interruption=interruption, progress=progress
+            )
+            with interruption.deferred():
+                progress("writing summary and report", 1.0)
+                return outcome, close_session(outcome, folder)
+    except KeyboardInterrupt:
+        folder.close("interrupted")
+        raise
+
+
+def _show(outcome: "Outcome", summary: dict[str, Any], folder: Path) -> None:
+    """Print what a session came to."""
+    from closedloop.session.summary import degrees_text
+
+    rate, speed = summary["pulses_per_minute"], summary["replay_speed_x"]
+    table = Table(title=f"{summary['name']} — {summary['recording']}", show_header=False, title_justify="left")
+    table.add_column(style="bold")
+    table.add_column()
+    if summary["calibration"] is not None:
+        table.add_row("rest", summary["calibration"]["verdict"])
+    table.add_row("delivered", f"{summary['delivered']}" + (f" ({rate:.1f} a minute)" if rate is not None else ""))
+    table.add_row("withheld", f"{summary['withheld']}")
+    for place, (reason, count) in enumerate(summary["refused"].items()):
+        table.add_row("" if place else "refused", f"{count:5d}  {reason}: {summary['refused_because'][reason]}")
+    for name, statistics in summary["per_condition"].items():
+        table.add_row(f"phase, {name}", degrees_text(statistics))
+    if summary["phase_error"] is not None:
+        table.add_row("phase, all", degrees_text(summary["phase_error"]))
+    if summary["surrogates"] is not None and summary["surrogates"]["runs"]:
+        table.add_row(
+            "without a rhythm", f"{degrees_text(summary['surrogates'])} in {summary['surrogates']['runs']} runs"
+        )
+    if summary["true_phase_error"] is not None:
+        table.add_row("true phase", degrees_text(summary["true_phase_error"]))
+    if speed is not None:
+        table.add_row("speed", f"{speed:.0f} times real time")
+    table.add_row("session", str(folder))
+    out.print(table)
+    if outcome.events is not None:
+        out.print(f"Look at {folder / 'report.png'}; run it again with: closedloop replay {folder}", soft_wrap=True)
+    out.print(DISCLAIMER, style="italic")

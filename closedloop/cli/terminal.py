@@ -1,0 +1,39 @@
+"""What is said on the terminal: results on standard output, errors and progress on standard error."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import NoReturn
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.text import Text
+
+INTERRUPTED_STATUS = 130
+DIFFERS_STATUS = 1
+ERROR_STATUS = 2
+
+# Names come from files: a bracket or a colon in one is no markup.
+out = Console(markup=False, emoji=False)
+err = Console(stderr=True, markup=False, emoji=False)
+
+
+def report(message: str) -> None:
+    """Print an error's one line."""
+    err.print(Text.assemble(("error: ", "bold red"), message), soft_wrap=True, highlight=False)
+
+
+def fail(message: str, status: int) -> NoReturn:
+    """Print an error's one line and exit with a status."""
+    report(message)
+    raise typer.Exit(status)
+
+
+@contextmanager
+def show_progress(first: str) -> Iterator[Callable[[str, float], None]]:
+    """Show a bar; what is given out is told what is going on, and which share of that is done."""
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
+    # Where nobody watches, a bar would leave an empty line in front of an error's one line.
+    with Progress(*columns, console=err, transient=True, disable=not err.is_interactive) as bar:
+        task = bar.add_task(first, total=None)
+        yield lambda doing, share: bar.update(task, description=doing, total=1.0, completed=share)
