@@ -8,6 +8,7 @@ import typer
 
 from closedloop.cli.check import check, schema
 from closedloop.cli.evaluate import evaluate
+from closedloop.cli.play import play
 from closedloop.cli.recordings import recordings
 from closedloop.cli.replay import replay
 from closedloop.cli.run import run
@@ -19,6 +20,7 @@ COMMANDS: tuple[tuple[Callable[..., Any], str], ...] = (
     (run, "run pipelines/alpha_trough_dlpfc.yaml --recording Subject25_1.edf --out trough"),
     (replay, "replay sessions/demo-20260102T030405Z"),
     (evaluate, "evaluate mine.edf Subject25_1.edf --montage F3=Fp1,F7,C3,Fz --estimators wiener,c-echt"),
+    (play, "play synthetic-alpha --chunk 8 --loop --trigger /tmp/trigger --artifacts"),
     (check, "check pipelines/*.yaml devices/*.yaml"),
     (schema, "schema pipeline > schema/pipeline.json"),
 )
