@@ -15,7 +15,8 @@ from threadpoolctl import threadpool_limits
 
 from closedloop.config.device import Stimulator
 from closedloop.config.load import load_device_of, load_pipeline
-from closedloop.config.pipeline import Pipeline, Playback
+from closedloop.config.pipeline import Pipeline
+from closedloop.config.source import Playback
 from closedloop.sources.library import FOLDER_VARIABLE, open_recording
 from closedloop.sources.recording import Recording
 

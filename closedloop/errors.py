@@ -7,6 +7,8 @@
     ├── RecordingError       a recording that cannot be found, read or trusted
     ├── CalibrationError     a rest recording from which nothing can be designed
     ├── SessionError         a session folder that cannot be read or replayed
+    ├── StreamError          a live stream that cannot be found, trusted or followed
+    ├── NativeError          a C function that the live loop needs and this system lacks
     ├── OutputError          a folder or a file that cannot be written
     └── StimulatorError      a device that cannot be used as asked
 
@@ -33,6 +35,14 @@ class CalibrationError(ClosedloopError):
 
 class SessionError(ClosedloopError):
     """A session folder cannot be read or replayed."""
+
+
+class StreamError(ClosedloopError):
+    """A live stream cannot be found, trusted or followed."""
+
+
+class NativeError(ClosedloopError):
+    """A C function that the live loop needs is missing on this system."""
 
 
 class OutputError(ClosedloopError):

@@ -6,6 +6,7 @@ from numpy.typing import NDArray
 from closedloop.calibration.design import Design
 from closedloop.config.device import Stimulator
 from closedloop.config.pipeline import Pipeline, Train
+from closedloop.config.source import Lsl
 from closedloop.core.reasons import Reason
 from closedloop.core.records import EVENT, INPUT, make_ring
 from closedloop.core.state import (
@@ -20,6 +21,7 @@ from closedloop.core.state import (
     QUALITY,
     TIMING,
     TRIAL,
+    WITNESS,
     Core,
     Extremes,
     Steps,
@@ -29,6 +31,7 @@ from closedloop.core.state import (
     record,
     silent,
 )
+from closedloop.core.witness import MAX_DRIFT_S
 from closedloop.protocols.trials import draw_trials
 from closedloop.signal.circular import wrap
 from closedloop.signal.conditioning import design_conditioning
@@ -74,6 +77,7 @@ def assemble(
             delay_s=pipeline.source.delay_s,
             latency_s=device.latency.latency_s,
             longest_s=_memory_s(pipeline, design),
+            jitter_s=design.jitter_s,
         ),
         conditioning=design_conditioning(
             len(montage.names),
@@ -93,6 +97,7 @@ def assemble(
         plan=record(PLAN),
         limits=_limits(pipeline, device, design),
         gate=record(GATE, last_pulse_s=-np.inf),
+        witness=_witness(pipeline, design),
         events=make_ring(EVENT, EVENT_CAPACITY),
         commands=make_ring(INPUT, COMMAND_CAPACITY),
         inputs=make_ring(INPUT, INPUT_CAPACITY),
@@ -171,6 +176,21 @@ def _trials(pipeline: Pipeline) -> NDArray[np.void]:
     for name in ("condition", "withheld", "random_target", "wait_s"):
         trials[name] = getattr(drawn, name)
     return trials
+
+
+def _witness(pipeline: Pipeline, design: Design) -> NDArray[np.void]:
+    """Watch the trigger channel, where the stream has one and the pipeline says how late it shows a trigger."""
+    source = pipeline.source
+    if not isinstance(source, Lsl) or source.trigger_channel is None:
+        return record(WITNESS, channel=-1, written_s=np.nan)
+    return record(
+        WITNESS,
+        channel=design.montage.trigger,
+        threshold=source.trigger_channel.threshold,
+        expected_s=source.trigger_channel.latency_s,
+        tolerance_s=MAX_DRIFT_S + 1.0 / design.sfreq,
+        written_s=np.nan,
+    )
 
 
 def _limits(pipeline: Pipeline, device: Stimulator, design: Design) -> NDArray[np.void]:

@@ -62,6 +62,8 @@ class Design:
         Limit of the rhythm gate in dB.
     sfreq
         Sampling rate in Hz.
+    jitter_s
+        How far a sample's stamp may lie from its time, in s.
     """
 
     montage: Montage
@@ -70,6 +72,7 @@ class Design:
     target: str
     rhythm_snr_db: float
     sfreq: float
+    jitter_s: float
 
     @property
     def fit(self) -> SpectrumFit:
@@ -151,7 +154,7 @@ def _design(pipeline: Pipeline, rest: Recording, montage: Montage) -> Design:
             notch_hz=settings.notches_hz,
             seed=pipeline.target.order.seed,
         )
-    return Design(montage, signals, tuple(pipeline.signals), target, float(limit), rest.sfreq)
+    return Design(montage, signals, tuple(pipeline.signals), target, float(limit), rest.sfreq, rest.jitter_s)
 
 
 def _design_signal(
@@ -172,11 +175,11 @@ def _design_signal(
 
 def _check(rest: Recording, montage: Montage, raw: NDArray[np.float64]) -> None:
     """Refuse a rest from which a design would be wrong without a word."""
-    jumps = np.flatnonzero(np.diff(rest.times_s) > 1.5 / rest.sfreq)
+    jumps = np.flatnonzero(np.abs(np.diff(rest.times_s) * rest.sfreq - 1.0) > 0.5)
     if jumps.size:
         at = rest.times_s[jumps[0]] - rest.times_s[0]
         raise CalibrationError(
-            f"samples are missing {at:.3f} s after its start (limit: none); choose source.start_s after it"
+            f"samples are missing or repeated {at:.3f} s after its start (limit: none); choose a stretch after it"
         )
     for place, name in enumerate(montage.names):
         bad = np.flatnonzero(~np.isfinite(raw[:, place]))

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from closedloop.config.estimators import Wiener
 from closedloop.config.pipeline import Average, Bipolar, Hjorth, NamedSignal, Pipeline, Single
+from closedloop.config.source import Lsl
 from closedloop.errors import ConfigError
 from closedloop.signal import spatial
 from closedloop.sources.recording import Recording
@@ -27,6 +28,8 @@ class Montage:
         Array of shape (n_signals, n_used), rows in the pipeline's order.
     helpers
         For each signal the channels, as places among the names, that help to predict it.
+    trigger
+        Where the channel that shows the triggers stands in the recording, or -1.
     """
 
     names: tuple[str, ...]
@@ -34,6 +37,7 @@ class Montage:
     places: NDArray[np.int64]
     weights: NDArray[np.float64]
     helpers: tuple[tuple[int, ...], ...]
+    trigger: int = -1
 
     def inputs(self, signal: int) -> NDArray[np.float64]:
         """Return weights of shape (n_inputs, n_used): the signal itself, then the channels that help."""
@@ -71,7 +75,16 @@ def find_montage(pipeline: Pipeline, recording: Recording) -> Montage:
         places=np.array([recording.names.index(channel) for channel in read], np.int64),
         weights=np.array([spatial.weight_row(weights, read) for weights in filters]),
         helpers=tuple(tuple(read.index(channel) for channel in named) for named in helpers),
+        trigger=_trigger(pipeline, recording),
     )
+
+
+def _trigger(pipeline: Pipeline, recording: Recording) -> int:
+    source = pipeline.source
+    if not isinstance(source, Lsl) or source.trigger_channel is None:
+        return -1
+    _require("source.trigger_channel", [source.trigger_channel.name], recording)
+    return recording.names.index(source.trigger_channel.name)
 
 
 def _helpers(signal: NamedSignal, weights: spatial.Weights, eeg: Sequence[str]) -> list[str]:

@@ -1,14 +1,15 @@
-"""``closedloop run``: a pipeline on a recording."""
+"""``closedloop run``: a pipeline on a recording, or live."""
 
 import json
 import sys
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.table import Table
 
-from closedloop.cli.terminal import INTERRUPTED_STATUS, fail, out, show_progress
+from closedloop.cli.terminal import ERROR_STATUS, INTERRUPTED_STATUS, fail, out, show_progress
 from closedloop.files import DISCLAIMER
 
 if TYPE_CHECKING:
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from closedloop.session.folder import SessionFolder
     from closedloop.session.interruption import Interruption
     from closedloop.session.outcome import Outcome
+    from closedloop.session.status import Operator
 
 
 def run(
@@ -29,21 +31,35 @@ def run(
         Path | None,
         typer.Option("--out", help="Session folder to write; it must not exist.", show_default="sessions/NAME-TIME"),
     ] = None,
+    duration_s: Annotated[
+        float | None,
+        typer.Option(
+            "--duration",
+            metavar="SECONDS",
+            min=1.0,
+            help="How long the loop runs after calibration.",
+            show_default="the recording, or until the protocol is complete or s is pressed",
+        ),
+    ] = None,
+    trigger: Annotated[
+        str | None,
+        typer.Option(help="Write triggers here instead of to the device's own line: a serial port, a pipe of `play`."),
+    ] = None,
     surrogates: Annotated[
         int, typer.Option(min=0, max=1000, help="Runs without a rhythm that stand beside the result.")
     ] = 10,
     as_json: Annotated[bool, typer.Option("--json", help="Print summary.json instead of tables.")] = False,
 ) -> None:
-    """Run a pipeline on a recording: calibrate on its beginning, run the loop over the rest, report."""
+    """Run a pipeline, on a recording or live: calibrate on the beginning, run the loop over the rest, report."""
     from closedloop.session.interruption import Interruption
 
     interruption = Interruption()
     folder = None
     try:
         with interruption.handled():
-            settings, device = _load(pipeline, recording)
+            settings, device = _load(pipeline, recording, trigger)
             folder = _make_folder(pipeline, out_folder)
-            outcome, summary = _run(settings, device, folder, surrogates, interruption)
+            outcome, summary = _run(settings, device, folder, surrogates, interruption, duration_s)
     except KeyboardInterrupt:
         if folder is None:
             fail("interrupted before a session began; nothing was written", INTERRUPTED_STATUS)
@@ -52,17 +68,20 @@ def run(
         sys.stdout.write(json.dumps(summary, indent=2, ensure_ascii=False) + "\n")
     else:
         _show(outcome, summary, folder.path)
+    if summary["trouble"] is not None:
+        fail(f"{summary['trouble']}; {folder.path} is marked as interrupted", ERROR_STATUS)
     if summary["status"] != "complete":
         fail(f"interrupted: the gate was disarmed; {folder.path} is marked as interrupted", INTERRUPTED_STATUS)
 
 
-def _load(pipeline: str, recording: str | None) -> "tuple[Pipeline, Stimulator]":
-    from closedloop.config.load import load_device_of, load_pipeline, with_recording
+def _load(pipeline: str, recording: str | None, trigger: str | None) -> "tuple[Pipeline, Stimulator]":
+    from closedloop.config.load import load_device_of, load_pipeline, with_recording, with_trigger
 
     loaded = load_pipeline(pipeline)
     if recording is not None:
         loaded = with_recording(loaded, recording)
-    return loaded.value, load_device_of(loaded).value
+    device = load_device_of(loaded).value
+    return loaded.value, device if trigger is None else with_trigger(device, trigger)
 
 
 def _make_folder(pipeline: str, path: Path | None) -> "SessionFolder":
@@ -72,14 +91,29 @@ def _make_folder(pipeline: str, path: Path | None) -> "SessionFolder":
 
 
 def _run(
-    pipeline: "Pipeline", device: "Stimulator", folder: "SessionFolder", n_surrogates: int, interruption: "Interruption"
+    pipeline: "Pipeline",
+    device: "Stimulator",
+    folder: "SessionFolder",
+    n_surrogates: int,
+    interruption: "Interruption",
+    duration_s: float | None,
 ) -> "tuple[Outcome, dict[str, Any]]":
     try:
-        with show_progress("loading the core (the first time it is compiled: up to a minute)") as progress:
+        with ExitStack() as stack:
+            progress = stack.enter_context(
+                show_progress("loading the core (the first time it is compiled: up to a minute)")
+            )
             from closedloop.session.run import close_session, run_session
 
             outcome = run_session(
-                pipeline, device, folder, n_surrogates=n_surrogates, interruption=interruption, progress=progress
+                pipeline,
+                device,
+                folder,
+                n_surrogates=n_surrogates,
+                interruption=interruption,
+                progress=progress,
+                operator=_operator(pipeline, stack),
+                duration_s=duration_s,
             )
             with interruption.deferred():
                 progress("writing summary and report", 1.0)
@@ -87,6 +121,15 @@ def _run(
     except KeyboardInterrupt:
         folder.close("interrupted")
         raise
+
+
+def _operator(pipeline: "Pipeline", stack: ExitStack) -> "Operator | None":
+    """Return the screen of a live session, which playback does without."""
+    if pipeline.source.type != "lsl":
+        return None
+    from closedloop.cli.screen import Screen
+
+    return stack.enter_context(Screen())
 
 
 def _show(outcome: "Outcome", summary: dict[str, Any], folder: Path) -> None:

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from pydantic import Field, RootModel
 
 from closedloop.config.model import Model
-from closedloop.config.pipeline import Delay, NotNegative, Positive
+from closedloop.config.quantity import Delay, NotNegative, Positive
 
 Text = Annotated[str, Field(min_length=1)]
 
@@ -53,6 +53,22 @@ class Artifact(Model):
     """Its time constant, in s."""
 
 
+Bytes = Annotated[str, Field(pattern=r"^([0-9A-Fa-f]{2}){1,16}$")]
+
+
+class Line(Model):
+    """What makes the device fire: bytes that are written to a file, such as a serial port or a pipe."""
+
+    path: Text
+    """The file."""
+    on: Bytes = "01"
+    """What fires, in hexadecimal digits."""
+    off: Bytes | None = "00"
+    """What takes the line back, in hexadecimal digits; null: it falls back by itself."""
+    off_after_s: Annotated[float, Field(gt=0.0, le=0.05)] = 0.005
+    """How long after it, in s."""
+
+
 class Stimulator(Model):
     """A stimulator."""
 
@@ -65,6 +81,8 @@ class Stimulator(Model):
     """From trigger to pulse."""
     limits: DeviceLimits
     """Hard limits."""
+    line: Line | None = None
+    """Its trigger line; null: the simulated driver needs none."""
     artifact: Artifact | None = None
     """For the simulated driver: what a pulse leaves in the EEG."""
 

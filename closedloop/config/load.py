@@ -10,13 +10,14 @@ from pydantic import BaseModel, ValidationError
 from ruamel.yaml import YAML
 
 from closedloop.config.complaint import complaint
-from closedloop.config.device import Amplifier, Device, Stimulator
+from closedloop.config.device import Amplifier, Device, Line, Stimulator
 from closedloop.config.document import Document, read_document
 from closedloop.config.estimators import Plugin
 from closedloop.config.fault import Fault
 from closedloop.config.model import Model
-from closedloop.config.pipeline import Pipeline, Playback, SinglePulse, check_train_interval
+from closedloop.config.pipeline import Pipeline, SinglePulse, check_train_interval
 from closedloop.config.shipped import shipped_folder
+from closedloop.config.source import Lsl, Playback
 from closedloop.errors import ConfigError
 
 T = TypeVar("T", covariant=True)
@@ -70,7 +71,29 @@ def _pipeline(document: Document) -> Loaded[Pipeline]:
         if isinstance(signal.estimator, Plugin):
             keys = ("signals", name, "estimator", "name")
             _check_installed(document, keys, signal.estimator.name, "closedloop.estimators", "method")
-    return loaded
+    return _with_amplifier(loaded)
+
+
+def _with_amplifier(pipeline: Loaded[Pipeline]) -> Loaded[Pipeline]:
+    """Return the pipeline with the delay of the amplifier that its live source names."""
+    source = pipeline.value.source
+    if not isinstance(source, Lsl) or source.device is None:
+        return pipeline
+    keys = ("source", "device")
+    if "delay_s" in source.model_fields_set:
+        raise ConfigError(
+            f"{pipeline.place('source', 'delay_s')}: source.delay_s = {source.delay_s:g}: give it or source.device, "
+            "whose delay is taken, not both"
+        )
+    try:
+        document = read_document(_find(source.device, "devices", pipeline.path.parent))
+    except ConfigError as error:
+        raise ConfigError(f"{pipeline.place(*keys)}: {'.'.join(keys)} = {error}") from None
+    device = _device(document)
+    if not isinstance(device, Amplifier):
+        raise ConfigError(f"{document.place(('kind',))}: kind = {device.kind}: must be amplifier")
+    known = source.model_copy(update={"delay_s": device.delay.delay_s})
+    return Loaded(pipeline.value.model_copy(update={"source": known}), pipeline.document)
 
 
 def check_file(path: Path) -> str:
@@ -142,6 +165,12 @@ def with_recording(pipeline: Loaded[Pipeline], recording: str) -> Loaded[Pipelin
     source = pipeline.value.source
     playback = Playback(type="playback", recording=recording, delay_s=source.delay_s, artifacts=source.artifacts)
     return Loaded(pipeline.value.model_copy(update={"source": playback}), pipeline.document)
+
+
+def with_trigger(device: Stimulator, path: str) -> Stimulator:
+    """Return the device with its trigger line's bytes written to another file."""
+    line = Line(path=path) if device.line is None else device.line.model_copy(update={"path": path})
+    return device.model_copy(update={"line": line})
 
 
 def resolved_yaml(value: Model) -> str:

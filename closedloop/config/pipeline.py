@@ -7,87 +7,11 @@ from pydantic import Field, model_validator
 from closedloop.config.estimators import Estimator
 from closedloop.config.fault import Fault
 from closedloop.config.model import Model
+from closedloop.config.quantity import Channel, Channels, NotNegative, Positive, Role
+from closedloop.config.source import Playback, Source, Synthetic
 
 MAX_SIGNALS = 4
 """What the compiled loop has room for."""
-Role = Literal["eeg", "emg", "trigger", "misc"]
-Channel = Annotated[str, Field(min_length=1)]
-Positive = Annotated[float, Field(gt=0.0)]
-NotNegative = Annotated[float, Field(ge=0.0)]
-Delay = Annotated[float, Field(ge=0.0, le=0.08)]
-Channels = Annotated[tuple[Channel, ...], Field(min_length=1, strict=False)]
-
-
-class Playback(Model):
-    """A recording is played back."""
-
-    type: Literal["playback"]
-    recording: Annotated[str, Field(min_length=1)]
-    """A file that MNE or pyxdf reads, or a name of `closedloop recordings list`."""
-    start_s: NotNegative | None = None
-    """Where to begin, in s from the recording's first sample; null: there."""
-    stop_s: Positive | None = None
-    """Where to end, in s from the recording's first sample; null: at its end."""
-    delay_s: Delay = 0.01
-    """Electrode to time stamp, in s."""
-    artifacts: bool = False
-    """Whether the simulated stimulator's pulses show in what is played after them."""
-
-
-class Gap(Model):
-    """Samples that never come."""
-
-    start_s: NotNegative
-    """From the first sample, in s."""
-    duration_s: Positive
-    """Length, in s."""
-
-
-class Synthetic(Model):
-    """EEG is simulated; its true phase is known."""
-
-    type: Literal["synthetic"]
-    duration_s: Positive = 180.0
-    """Length, in s."""
-    sfreq: Annotated[float, Field(ge=100.0, le=5000.0)] = 500.0
-    """Sampling rate, in Hz."""
-    seed: Annotated[int, Field(ge=0)] = 1
-    """Of all that is random."""
-    channels: Channels = ("Fp1", "F7", "F3", "Fz", "C3", "O1")
-    """Names of the channels; F3 and O1 carry the rhythm in full."""
-    alpha_hz: Annotated[float, Field(ge=5.0, le=20.0)] = 10.0
-    """Centre of the rhythm, in Hz."""
-    alpha_bandwidth_hz: Positive = 1.0
-    """Width of the rhythm's spectrum, in Hz."""
-    alpha_uv: NotNegative = 10.0
-    """Root mean square of the rhythm, in µV."""
-    alpha_drift_hz: NotNegative = 0.2
-    """SD of the slow drift of its centre, in Hz."""
-    alpha_waxing: Annotated[float, Field(ge=0.0, le=1.0)] = 0.5
-    """How deep its amplitude waxes and wanes: 0 not at all, 1 down to nothing."""
-    background_uv: NotNegative = 10.0
-    """Root mean square of the background from 1 to 45 Hz, in µV."""
-    background_exponent: Annotated[float, Field(ge=0.0, le=3.0)] = 1.0
-    """The background's power falls with frequency to this power."""
-    blinks_per_min: NotNegative = 0.0
-    """Blinks a minute, at the front of the head."""
-    mains_hz: Positive = 50.0
-    """Frequency of the mains, in Hz."""
-    mains_uv: NotNegative = 0.0
-    """Amplitude of the mains, in µV."""
-    offset_mv: NotNegative = 0.0
-    """Electrode offsets of up to this, of either sign, in mV."""
-    drift_uv_per_s: float = 0.0
-    """Drift of every electrode, in µV/s."""
-    gaps: Annotated[tuple[Gap, ...], Field(strict=False)] = ()
-    """Where samples are missing."""
-    delay_s: Delay = 0.01
-    """Electrode to time stamp, in s."""
-    artifacts: bool = False
-    """Whether the simulated stimulator's pulses show in what is played after them."""
-
-
-Source = Annotated[Playback | Synthetic, Field(discriminator="type")]
 
 
 class Conditioning(Model):
@@ -111,6 +35,8 @@ class Calibration(Model):
 
     duration_s: Annotated[float, Field(ge=20.0, le=3600.0)] = 60.0
     """Its length, in s."""
+    arm_after_s: Annotated[float, Field(ge=0.0, le=3600.0)] = 0.0
+    """No pulse sooner than so long after its end, in s; a live loop also waits until all is designed."""
 
 
 class Hjorth(Model):

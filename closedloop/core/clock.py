@@ -1,8 +1,9 @@
 """Where a sample belongs: the integer sample index and its fit to the clock.
 
 Time inside the loop is the sample index; the fitted clock gives its time stamp with the jitter of
-single stamps smoothed out. A stamp that lies more than half a period late means missing samples,
-one that lies more than half a period early a sample that came twice or out of order.
+single stamps smoothed out. A stamp that lies more than its jitter late means missing samples, one that
+lies more than that early a sample that came twice or out of order. Jitter is half a period where
+nobody has measured it.
 """
 
 import math
@@ -11,10 +12,17 @@ from closedloop.core.state import Core
 from closedloop.jit import inner
 
 CLOCK_GAIN = 0.01
-"""Share of a stamp's deviation that the fitted clock follows: jitter falls about 14-fold."""
+"""Share of a stamp's deviation that the fitted clock follows: jitter falls about 12-fold."""
+DRIFT_GAIN = CLOCK_GAIN * CLOCK_GAIN / 4.0
+"""Share of it, in periods, that the fitted period follows: the clock settles as fast as it can without ringing."""
+MAX_DRIFT = 0.02
+"""The fitted period stays within so much of the nominal one; the gate refuses long before."""
 
 FUTURE_S = 1.0
 """A stamp further ahead of the clock than this is a fault of the clock, not a sample that came early."""
+RATE_WINDOW_S = 5.0
+RATE_LIMIT = 0.01
+"""A window with so much more or fewer samples than nominal has another rate than the one that was calibrated."""
 
 
 @inner
@@ -31,17 +39,46 @@ def advance(core: Core, timestamp: float, now: float) -> int:
     if timing["index"] < 0:
         timing["index"] = 0
         timing["time_s"] = stamp
+        timing["stamp_s"] = stamp
         return 0
-    expected = timing["time_s"] + timing["period_s"]
+    period_s = timing["period_s"]
+    expected = timing["time_s"] + period_s * (1.0 + timing["drift"])
     deviation = stamp - expected
-    if deviation < -0.5 * timing["period_s"]:
+    tolerance = max(0.5 * period_s, timing["jitter_s"])
+    if stamp == timing["stamp_s"] or deviation < -tolerance:
         timing["unordered"] += 1
         return -1
-    missing = int(min(math.floor(deviation / timing["period_s"] + 0.5), 1e9))
-    timing["time_s"] = stamp if missing > 0 else expected + CLOCK_GAIN * deviation
+    timing["stamp_s"] = stamp
+    missing = 0
+    if deviation > tolerance:
+        missing = int(min(math.floor(deviation / period_s + 0.5), 1e9))
+        timing["time_s"] = stamp
+    else:
+        timing["time_s"] = expected + CLOCK_GAIN * deviation
+        drift = timing["drift"] + DRIFT_GAIN * deviation / period_s
+        timing["drift"] = min(MAX_DRIFT, max(-MAX_DRIFT, drift))
     timing["index"] += missing + 1
     timing["missing"] += missing
+    _watch_rate(core, stamp, missing)
     return missing
+
+
+@inner
+def _watch_rate(core: Core, stamp: float, missing: int) -> None:
+    """Compare the samples of each window to its length; a gap that alone would decide begins a new one."""
+    timing = core.timing[0]
+    if timing["rate_samples"] == 0 or missing * timing["period_s"] > 0.5 * RATE_LIMIT * RATE_WINDOW_S:
+        timing["rate_from_s"] = stamp
+        timing["rate_samples"] = 1
+        return
+    length_s = stamp - timing["rate_from_s"]
+    if length_s < RATE_WINDOW_S:
+        timing["rate_samples"] += 1
+        return
+    share = timing["rate_samples"] * timing["period_s"] / length_s
+    timing["off_rate"] = 0 if abs(share - 1.0) <= RATE_LIMIT else 1
+    timing["rate_from_s"] = stamp
+    timing["rate_samples"] = 1
 
 
 @inner

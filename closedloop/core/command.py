@@ -30,6 +30,7 @@ def on_command(core: Core, code: int, value: float, now: float) -> None:
         if gate["armed"] != 1:
             _end_plan(core, Reason.NOT_ARMED, now)
         gate["armed"] = 1
+        gate["armed_from_s"] = value
         gate["stopped"] = 0
         gate["disarmed_by"] = Reason.NONE
     elif code == Command.PAUSE:
@@ -41,7 +42,7 @@ def on_command(core: Core, code: int, value: float, now: float) -> None:
         if core.plan[0]["status"] == PENDING:
             core.plan[0]["status"] = NO_PLAN  # it was for another target; the next sample plans anew
     else:
-        disarm(core, Reason.NOT_ARMED)
+        disarm(core, Reason.INPUT_LOST if code == Command.LOST else Reason.NOT_ARMED)
 
 
 @inner
@@ -58,6 +59,15 @@ def on_clock(core: Core, correction_s: float) -> None:
         disarm(core, Reason.CLOCK)
         return
     core.timing[0]["correction_s"] = correction_s
+
+
+@inner
+def on_stream(core: Core, code: int, now: float) -> None:
+    """Take the stream's state: anything but 0 means that it broke off, and disarms."""
+    see_time(core, now)
+    if code != 0:
+        disarm(core, Reason.STREAM_BROKEN)
+        _end_plan(core, Reason.STREAM_BROKEN, now)
 
 
 @inner

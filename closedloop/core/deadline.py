@@ -9,6 +9,7 @@ from closedloop.core.policy import is_paused, is_withheld, use_trial
 from closedloop.core.reasons import Reason
 from closedloop.core.records import EventKind
 from closedloop.core.state import COMMITTED, NO_PLAN, PENDING, Core
+from closedloop.core.witness import expect_trigger
 from closedloop.jit import inner
 
 WATCH_S = 1e-6
@@ -95,7 +96,9 @@ def _hold(core: Core, pulse_s: float) -> None:
 
 
 @inner
-def on_written(core: Core, code: int) -> None:
-    """Take the result of writing the trigger: anything but 0 disarms."""
+def on_written(core: Core, code: int, written_s: float) -> None:
+    """Take the result of writing the trigger, and when it was written: anything but 0 disarms."""
     if code != 0:
         disarm(core, Reason.WRITE_FAILED)
+        return
+    expect_trigger(core, written_s)

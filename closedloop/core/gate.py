@@ -91,16 +91,21 @@ def _far_enough(core: Core, pulse_s: float) -> bool:
 
 
 @inner
-def _ready(core: Core, now: float) -> Reason:
+def _ready(core: Core, now: float) -> int:
     gate = core.gate[0]
     if gate["stopped"] != 0:
         return Reason.STOPPED
     if gate["armed"] != 1:
+        # What disarmed it unasked says more than that it is disarmed.
+        return Reason.NOT_ARMED if gate["disarmed_by"] == Reason.NONE else gate["disarmed_by"]
+    if not core.plan[0]["due_s"] >= gate["armed_from_s"]:
         return Reason.NOT_ARMED
     if not (core.timing[0]["now_s"] <= now and now < np.inf):
         return Reason.CLOCK
     if not is_fresh(core, now):
         return Reason.STALE
+    if core.timing[0]["off_rate"] != 0:
+        return Reason.SAMPLING_RATE
     if gate["device_ready"] != 1:
         return Reason.DEVICE_NOT_READY
     return Reason.NONE

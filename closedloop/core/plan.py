@@ -59,6 +59,7 @@ def write_event(core: Core, kind: EventKind, reason: int, now: float) -> None:
     event["due_s"] = plan["due_s"]
     event["trigger_s"] = trigger_time(core)
     event["now_s"] = now
+    event["age_s"] = now - (plan["due_s"] - plan["lead_s"] + core.timing[0]["delay_s"]) if predicted else math.nan
     publish(core.events)
 
 

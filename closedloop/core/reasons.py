@@ -20,6 +20,7 @@ class Reason(IntEnum):
     CLOCK = 12
     STALE = 13
     DEVICE_NOT_READY = 14
+    SAMPLING_RATE = 15
     WARM_UP = 20
     GAP = 21
     NON_FINITE = 22
@@ -40,6 +41,10 @@ class Reason(IntEnum):
     # What broke, and disarmed the gate.
     ESTIMATOR_FAILED = 60
     WRITE_FAILED = 61
+    STREAM_BROKEN = 62
+    TRIGGER_LATE = 63
+    TRIGGER_UNSEEN = 64
+    INPUT_LOST = 65
 
     @property
     def label(self) -> str:
@@ -56,6 +61,7 @@ EXPLANATIONS = {
     Reason.CLOCK: "a clock ran backwards, jumped or was no number",
     Reason.STALE: "the newest sample was too old",
     Reason.DEVICE_NOT_READY: "the stimulator was not ready",
+    Reason.SAMPLING_RATE: "samples came at another rate than the stream says, by more than 1 %",
     Reason.WARM_UP: "the estimator's window was not yet full, or the rhythm's SNR not yet known",
     Reason.GAP: "samples were missing",
     Reason.NON_FINITE: "a sample was no number",
@@ -73,5 +79,9 @@ EXPLANATIONS = {
     Reason.NOT_FORESEEN: "no sample came in time to foresee a crossing of the target",
     Reason.ESTIMATOR_FAILED: "the estimator failed, which disarmed the gate",
     Reason.WRITE_FAILED: "a trigger could not be written, which disarmed the gate",
+    Reason.STREAM_BROKEN: "the stream broke off, which disarmed the gate",
+    Reason.TRIGGER_LATE: "a trigger was seen at another time than measured, which disarmed the gate",
+    Reason.TRIGGER_UNSEEN: "a trigger was not seen in the trigger channel, which disarmed the gate",
+    Reason.INPUT_LOST: "an input could not be recorded, which disarmed the gate",
     Reason.RATE: "not among the best chances that the wanted rate allows",
 }

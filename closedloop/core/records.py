@@ -23,10 +23,14 @@ class InputKind(IntEnum):
     WRITTEN = 4
     CLOCK = 5
     DEVICE = 6
+    STREAM = 7
 
 
 class Command(IntEnum):
-    """What Python may ask of the core; ``value`` is given where one is needed."""
+    """What Python may ask of the core; ``value`` is given where one is needed: ARM, from which time on in s.
+
+    LOST is no wish: the loop itself says so that an input could not be recorded.
+    """
 
     ARM = 1
     DISARM = 2
@@ -34,6 +38,7 @@ class Command(IntEnum):
     PAUSE = 4
     RESUME = 5
     CONDITION = 6
+    LOST = 7
 
 
 class EventKind(IntEnum):
@@ -48,9 +53,9 @@ INPUT = np.dtype(
     [
         ("number", "i8"),  # of the input, from 0
         ("kind", "i8"),  # InputKind
-        ("code", "i8"),  # row of the sample, Command, result of the write, or device status
-        ("value", "f8"),  # argument of a command, clock correction in s
-        ("timestamp", "f8"),  # of a sample, s
+        ("code", "i8"),  # row of the sample, Command, errno of the write, device status, or state of the stream
+        ("value", "f8"),  # of a sample: 1 where a newer one waits already; argument of a command; correction in s
+        ("timestamp", "f8"),  # of a sample; when the write of a trigger returned, s
         ("now", "f8"),  # when the core was told, s
     ],
     align=True,
@@ -75,6 +80,7 @@ EVENT = np.dtype(
         ("due_s", "f8"),  # when the pulse reaches the tissue
         ("trigger_s", "f8"),  # when the trigger has to leave
         ("now_s", "f8"),  # when it was decided
+        ("age_s", "f8"),  # of the deciding sample by then, from its time stamp
     ],
     align=True,
 )

@@ -16,7 +16,7 @@ from numba import types
 from numpy.typing import NDArray
 
 from closedloop.core.atomics import load_acquire, store_release
-from closedloop.core.command import on_clock, on_command, on_device
+from closedloop.core.command import on_clock, on_command, on_device, on_stream
 from closedloop.core.deadline import next_deadline, on_deadline, on_written
 from closedloop.core.gate import disarm
 from closedloop.core.plan import count_unpredicted
@@ -74,6 +74,11 @@ def post_device(core: Core, *, ready: bool) -> None:
     _post(core, InputKind.DEVICE, int(ready), 0.0)
 
 
+def post_correction(core: Core, correction_s: float) -> None:
+    """Leave a correction of the stream's clock in the same ring."""
+    _post(core, InputKind.CLOCK, 0, correction_s)
+
+
 def _post(core: Core, kind: InputKind, code: int, value: float) -> None:
     ring = core.commands
     written = load_acquire(ring.indices, WRITTEN)
@@ -108,10 +113,12 @@ def record_input(core: Core, kind: InputKind, code: int, value: float, now: floa
 
 
 @inner
-def guarded_sample(core: Core, steps: Steps, values: NDArray[np.float64], timestamp: float, now: float) -> None:
+def guarded_sample(
+    core: Core, steps: Steps, values: NDArray[np.float64], timestamp: float, now: float, more: float
+) -> None:
     """Take a sample; an estimator that fails disarms instead of ending the loop."""
     try:
-        on_sample(core, steps, values, timestamp, now)
+        on_sample(core, steps, values, timestamp, now, more)
     except Exception:  # noqa: BLE001 - a third party's step may raise anything, and must not fire
         disarm(core, Reason.ESTIMATOR_FAILED)
         count_unpredicted(core, Reason.ESTIMATOR_FAILED, now)
@@ -124,7 +131,8 @@ def has_room(core: Core) -> bool:
 
 
 @inner
-def _obey(core: Core, now: float) -> None:
+def obey(core: Core, now: float) -> None:
+    """Take in what was posted, each recorded before the core sees it."""
     ring = core.commands
     while load_acquire(ring.indices, READ) < load_acquire(ring.indices, WRITTEN):
         read = load_acquire(ring.indices, READ)
@@ -132,6 +140,10 @@ def _obey(core: Core, now: float) -> None:
         record_input(core, posted["kind"], posted["code"], posted["value"], now)
         if posted["kind"] == InputKind.DEVICE:
             on_device(core, posted["code"])
+        elif posted["kind"] == InputKind.CLOCK:
+            on_clock(core, posted["value"])
+        elif posted["kind"] == InputKind.STREAM:
+            on_stream(core, posted["code"], now)
         else:
             on_command(core, posted["code"], posted["value"], now)
         store_release(ring.indices, READ, read + 1)
@@ -148,7 +160,7 @@ def _meet_deadlines(core: Core, artifact: PulseArtifact, until_s: float) -> None
         if on_deadline(core, now):
             start_artifact(artifact, reaches_s)
             record_input(core, InputKind.WRITTEN, 0, 0.0, now)
-            on_written(core, 0)
+            on_written(core, 0, now)
         due = next_deadline(core)
 
 
@@ -170,35 +182,53 @@ def _play(
         _meet_deadlines(core, artifact, now)
         if not has_room(core):
             return i
-        _obey(core, now)
+        obey(core, now)
         place = log_input(core, InputKind.SAMPLE, rows + i, 0.0, timestamps[i], now)
         values = core.values[place]
         for channel in range(values.size):
             values[channel] = samples[i, channel]
         add_artifact(artifact, core, timestamps[i], values)
         publish(core.inputs)
-        guarded_sample(core, steps, values, timestamps[i], now)
+        guarded_sample(core, steps, values, timestamps[i], now, 0.0)
     return samples.shape[0]
 
 
-@compiled(types.void(CORE, STEPS, types.Array(INPUT_TYPE, 1, "C"), types.float64[:, ::1], types.intp))
-def _repeat(core: Core, steps: Steps, inputs: NDArray[np.void], values: NDArray[np.float64], first_row: int) -> None:
-    """Give recorded inputs to the core; ``values`` holds the samples from row ``first_row`` on."""
+@compiled(
+    types.void(CORE, STEPS, types.Array(INPUT_TYPE, 1, "C"), types.float64[:, ::1], types.intp, types.float64[::1])
+)
+def _repeat(
+    core: Core,
+    steps: Steps,
+    inputs: NDArray[np.void],
+    values: NDArray[np.float64],
+    first_row: int,
+    times_s: NDArray[np.float64],
+) -> None:
+    """Give recorded inputs to the core; ``values`` holds the samples from row ``first_row`` on.
+
+    ``times_s``, one for each of them or empty, takes their stamps on the fitted clock, NaN where one was dropped.
+    """
     for i in range(inputs.size):
         told = inputs[i]
         kind = told["kind"]
         if kind == InputKind.SAMPLE:
-            guarded_sample(core, steps, values[told["code"] - first_row], told["timestamp"], told["now"])
+            row = told["code"] - first_row
+            before = core.timing[0]["index"]
+            guarded_sample(core, steps, values[row], told["timestamp"], told["now"], told["value"])
+            if times_s.size > 0:
+                times_s[row] = core.timing[0]["time_s"] if core.timing[0]["index"] != before else np.nan
         elif kind == InputKind.DEADLINE:
             on_deadline(core, told["now"])
         elif kind == InputKind.COMMAND:
             on_command(core, told["code"], told["value"], told["now"])
         elif kind == InputKind.WRITTEN:
-            on_written(core, told["code"])
+            on_written(core, told["code"], told["now"])
         elif kind == InputKind.CLOCK:
             on_clock(core, told["value"])
         elif kind == InputKind.DEVICE:
             on_device(core, told["code"])
+        elif kind == InputKind.STREAM:
+            on_stream(core, told["code"], told["now"])
         else:
             disarm(core, Reason.NOT_ARMED)
 
@@ -206,7 +236,7 @@ def _repeat(core: Core, steps: Steps, inputs: NDArray[np.void], values: NDArray[
 @compiled(types.void(CORE))
 def _obey_last(core: Core) -> None:
     """Obey what was posted since the last sample, at the time of the last input."""
-    _obey(core, core.timing[0]["now_s"])
+    obey(core, core.timing[0]["now_s"])
 
 
 def play(
@@ -247,13 +277,36 @@ def play(
     yield take_out(core)
 
 
-def replay(core: Core, steps: Steps, inputs: NDArray[np.void], values: NDArray[np.float64]) -> NDArray[np.void]:
-    """Repeat a session's inputs and return its decisions, records of type ``EVENT``."""
+def replay(
+    core: Core,
+    steps: Steps,
+    inputs: NDArray[np.void],
+    values: NDArray[np.float64],
+    *,
+    times_s: NDArray[np.float64] | None = None,
+) -> NDArray[np.void]:
+    """Repeat a session's inputs and return its decisions.
+
+    Parameters
+    ----------
+    core, steps
+        The core as it was designed, and the compiled step of each of its signals.
+    inputs, values
+        Records of type ``INPUT``, and the samples that they refer to, of shape (n_samples, n_channels) in µV.
+    times_s
+        Array of shape (n_samples,) that takes the samples' stamps on the fitted clock, in s; NaN where one was
+        dropped.
+
+    Returns
+    -------
+        Records of type ``EVENT``.
+    """
     events = []
+    times = np.zeros(0) if times_s is None else times_s
     rows = inputs["code"][inputs["kind"] == InputKind.SAMPLE]
     first_row = int(rows[0]) if rows.size else 0
     for start in range(0, len(inputs), _RESERVE):
-        _repeat(core, steps, np.ascontiguousarray(inputs[start : start + _RESERVE]), values, first_row)
+        _repeat(core, steps, np.ascontiguousarray(inputs[start : start + _RESERVE]), values, first_row, times)
         events.append(drain(core.events))
     return np.concatenate([*events, drain(core.events)])
 

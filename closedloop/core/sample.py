@@ -12,6 +12,7 @@ from closedloop.core.policy import relax
 from closedloop.core.quality import note, take, turn_block, watch_signals
 from closedloop.core.reasons import Reason
 from closedloop.core.state import Core, Steps
+from closedloop.core.witness import look_for_trigger
 from closedloop.jit import inner
 from closedloop.signal.conditioning import unsettle
 from closedloop.signal.rhythm import forget_all, observe
@@ -21,7 +22,7 @@ LONG_GAP_S = 0.1
 
 
 @inner
-def on_sample(core: Core, steps: Steps, values: NDArray[np.float64], timestamp: float, now: float) -> None:
+def on_sample(core: Core, steps: Steps, values: NDArray[np.float64], timestamp: float, now: float, more: float) -> None:
     """Take one sample of every channel.
 
     Parameters
@@ -34,6 +35,9 @@ def on_sample(core: Core, steps: Steps, values: NDArray[np.float64], timestamp: 
         Of the sample, on the clock, in s.
     now
         The time on the same clock, in s.
+    more
+        Not 0 where a newer sample waits already: then nothing is predicted and no plan is moved or
+        committed on this one.
     """
     if not see_time(core, now):
         count_unpredicted(core, Reason.CLOCK, core.timing[0]["now_s"])
@@ -44,7 +48,7 @@ def on_sample(core: Core, steps: Steps, values: NDArray[np.float64], timestamp: 
             count_unpredicted(core, Reason.CLOCK, now)
         return
     timing = core.timing[0]
-    first, stop = wanted_leads(core, now)
+    first, stop = (0, 0) if more != 0.0 else wanted_leads(core, now)
     remembered = int(timing["longest_s"] / timing["period_s"]) + 1
     for _ in range(min(missing, remembered)):
         _estimate(core, steps, Reason.GAP, first, stop)
@@ -55,7 +59,9 @@ def on_sample(core: Core, steps: Steps, values: NDArray[np.float64], timestamp: 
     reason = take(core, values, electrode_time(core))
     _estimate(core, steps, reason, first, stop)
     relax(core)
-    replan(core, now, first, stop)
+    look_for_trigger(core, values)
+    if more == 0.0:
+        replan(core, now, first, stop)
 
 
 @inner

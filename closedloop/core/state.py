@@ -42,6 +42,12 @@ TIMING = np.dtype(
         ("longest_s", "f8"),  # longest estimator window: more missing samples than it change nothing
         ("missing", "i8"),  # samples that never came
         ("unordered", "i8"),  # samples that were dropped: duplicates, back-dated, no time stamp
+        ("drift", "f8"),  # share by which the fitted clock's period is longer than the nominal one
+        ("jitter_s", "f8"),  # a stamp may lie so far from the fit without meaning missing or repeated samples
+        ("stamp_s", "f8"),  # the newest sample's own stamp, corrected
+        ("rate_from_s", "f8"),  # where the window began over which the sampling rate is watched
+        ("rate_samples", "i8"),  # samples that came since; 0: it begins with the next
+        ("off_rate", "i8"),  # 1 where the last window's rate was not the nominal one
     ],
     align=True,
 )
@@ -132,6 +138,20 @@ GATE = np.dtype(
         ("pulses", "i8"),  # delivered in this session
         ("last_pulse_s", "f8"),
         ("disarmed_by", "i8"),  # Reason of the last disarming that nobody asked for
+        ("armed_from_s", "f8"),  # no pulse is due before this
+    ],
+    align=True,
+)
+
+
+WITNESS = np.dtype(
+    [
+        ("channel", "i8"),  # place of the trigger channel in a sample, or -1 where there is none
+        ("threshold", "f8"),  # a value above it is high
+        ("expected_s", "f8"),  # from writing a trigger to the stamp of the sample that shows it
+        ("tolerance_s", "f8"),
+        ("high", "i8"),
+        ("written_s", "f8"),  # when the trigger was written that has not been seen yet, NaN for none
     ],
     align=True,
 )
@@ -202,6 +222,7 @@ class Core(NamedTuple):
     plan: NDArray[np.void]
     limits: NDArray[np.void]
     gate: NDArray[np.void]
+    witness: NDArray[np.void]
     events: Ring
     commands: Ring
     inputs: Ring
@@ -288,6 +309,7 @@ def make_example() -> Core:
         plan=record(PLAN),
         limits=record(LIMITS),
         gate=record(GATE),
+        witness=record(WITNESS, channel=-1),
         events=make_ring(EVENT, 1),
         commands=make_ring(INPUT, 1),
         inputs=make_ring(INPUT, 1),

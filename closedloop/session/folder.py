@@ -6,7 +6,7 @@
     pipeline.yaml    the pipeline with every default written out; device.yaml likewise
     state.npz        the designed state arrays of the core
     inputs.bin       every input of the core in one order, records of type INPUT
-    samples.bin      the samples that the inputs refer to, float64, one row each
+    samples.bin      the samples that the inputs refer to, float64, one row each; of a live session first its rest
     events.jsonl     one line per chance
     summary.json     what the session came to; report.png shows it
 
@@ -31,12 +31,12 @@ from numpy.typing import NDArray
 from closedloop.core.records import INPUT
 from closedloop.errors import OutputError, SessionError
 from closedloop.files import FAILED, RUNNING, make_folder, unmake, write_json, write_text, write_whole, writing
-from closedloop.session.event_lines import event_line
+from closedloop.session.event_lines import EventLines
 
 if TYPE_CHECKING:  # importing it compiles the core, which the folder need not wait for
     from closedloop.core.replay import Drained
 
-FORMAT = 1
+FORMAT = 2
 BEFORE_THE_LOOP = frozenset({"session.json", "pipeline.yaml", "device.yaml"})
 """What a session that recorded nothing has written."""
 
@@ -121,7 +121,7 @@ class Recorder:
 
     def __init__(self, folder: SessionFolder, condition_names: Sequence[str]) -> None:
         self._folder = folder
-        self._names = tuple(condition_names)
+        self._lines = EventLines(condition_names)
         self._inputs: BinaryIO
         self._samples: BinaryIO
         self._events: TextIO
@@ -138,6 +138,7 @@ class Recorder:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         with writing(self._folder.path), self._inputs, self._samples, self._events:
+            self._write_lines(self._lines.remaining())
             for file in (self._inputs, self._samples, self._events):
                 file.flush()
                 os.fsync(file.fileno())
@@ -147,8 +148,22 @@ class Recorder:
         with writing(self._folder.path):
             self._inputs.write(drained.inputs.tobytes())
             self._samples.write(np.ascontiguousarray(drained.values).tobytes())
-            for event in drained.events:
-                self._events.write(event_line(event, self._names) + "\n")
+            self._write_lines(self._lines.add(drained.events, drained.inputs))
+
+    def write_rest(self, samples: NDArray[np.float64]) -> None:
+        """Write the samples of calibration, in front of all others."""
+        with writing(self._folder.path):
+            self._samples.write(np.ascontiguousarray(samples).tobytes())
+
+    def flush(self) -> None:
+        """Hand what was written to the system, so that a killed process loses none of it."""
+        with writing(self._folder.path):
+            for file in (self._inputs, self._samples, self._events):
+                file.flush()
+
+    def _write_lines(self, lines: Sequence[str]) -> None:
+        for line in lines:
+            self._events.write(line + "\n")
 
 
 class StoredSession:

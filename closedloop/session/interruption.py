@@ -1,13 +1,15 @@
-"""Ctrl-C and SIGTERM: at once where nothing runs, at the end of a chunk where the loop does."""
+"""Ctrl-C, SIGTERM and a lost terminal: at once where nothing runs, at the end of a chunk where the loop does."""
 
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
+SIGNALS = [signal.SIGINT, signal.SIGTERM, *([signal.SIGHUP] if hasattr(signal, "SIGHUP") else [])]
+
 
 class Interruption:
-    """Turns SIGINT and SIGTERM into ``KeyboardInterrupt``, or into a flag while the loop runs."""
+    """Turns SIGINT, SIGTERM and SIGHUP into ``KeyboardInterrupt``, or into a flag while the loop runs."""
 
     def __init__(self) -> None:
         self._deferred = False
@@ -15,8 +17,8 @@ class Interruption:
 
     @contextmanager
     def handled(self) -> Iterator[None]:
-        """Handle both signals within a ``with`` block; use it in the main thread."""
-        before = {number: signal.signal(number, self._handle) for number in (signal.SIGINT, signal.SIGTERM)}
+        """Handle the signals within a ``with`` block; use it in the main thread."""
+        before = {number: signal.signal(number, self._handle) for number in SIGNALS}
         try:
             yield
         finally:

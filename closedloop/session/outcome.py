@@ -1,6 +1,7 @@
 """What a session has come to so far."""
 
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,6 +33,10 @@ class Outcome:
         Length of what the loop was given, and how long it took, in s.
     surrogates
         The same run without a rhythm, several times.
+    latency
+        Distributions of a live session's latencies, in ms.
+    trouble
+        What ended the loop before its time, in one line.
     """
 
     pipeline: Pipeline
@@ -43,6 +48,8 @@ class Outcome:
     played_s: float = 0.0
     elapsed_s: float = 0.0
     surrogates: list[Phases] = field(default_factory=list)
+    latency: dict[str, Any] | None = None
+    trouble: str | None = None
 
     def phases(self, kind: EventKind) -> Phases:
         """Return reference phases and targets of the chances of one kind; the loop must have run."""

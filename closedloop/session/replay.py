@@ -1,5 +1,6 @@
 """Running a session again from its own record, and saying where it differs if it does."""
 
+import json
 from dataclasses import dataclass
 from itertools import zip_longest
 from pathlib import Path
@@ -11,7 +12,7 @@ from closedloop.core.records import InputKind
 from closedloop.core.replay import fingerprint, replay
 from closedloop.core.storage import find_steps, from_arrays
 from closedloop.errors import SessionError
-from closedloop.session.event_lines import event_line
+from closedloop.session.event_lines import EventLines
 from closedloop.session.facts import machine, software
 from closedloop.session.folder import StoredSession
 
@@ -55,10 +56,12 @@ def replay_session(path: Path) -> Replayed:
     core, inputs, samples = from_arrays(stored.arrays()), stored.inputs(), stored.samples()
     _check_rows(stored, inputs, samples, core.values.shape[1])
     recorded = stored.fingerprint()
-    events = replay(core, find_steps(stored.steps), inputs, samples)
-    lines = [event_line(event, stored.conditions) for event in events]
+    first = _first_row(inputs)
+    events = replay(core, find_steps(stored.steps), inputs, samples[first:])
+    lined = EventLines(stored.conditions)
+    lines = [*lined.add(events, inputs), *lined.remaining()]
     again = fingerprint(events)
-    difference = _first_difference(stored.event_lines(), lines)
+    difference = _first_difference(stored.event_lines(), lines, inputs)
     if recorded != again and difference is None:
         difference = "the decisions differ in their last bits only"
     if difference is not None:
@@ -72,14 +75,24 @@ def _check_rows(stored: StoredSession, inputs: NDArray[np.void], samples: NDArra
     if samples.shape[1] != n_channels:
         raise SessionError(f"{path}: {samples.shape[1]} channels are not the {n_channels} that the core was made for")
     rows = inputs["code"][inputs["kind"] == InputKind.SAMPLE]
-    if not np.array_equal(rows, np.arange(rows.size) + (rows[0] if rows.size else 0)) or rows.size > len(samples):
+    first = _first_row(inputs)
+    if first < 0 or not np.array_equal(rows, np.arange(rows.size) + first) or first + rows.size > len(samples):
         raise SessionError(f"{path} is truncated or inputs.bin damaged: {rows.size} inputs, {len(samples)} samples")
 
 
-def _first_difference(recorded: list[str], again: list[str]) -> str | None:
+def _first_row(inputs: NDArray[np.void]) -> int:
+    """Return where the first sample of the inputs stands among all that were recorded."""
+    rows = inputs["code"][inputs["kind"] == InputKind.SAMPLE]
+    return int(rows[0]) if rows.size else 0
+
+
+def _first_difference(recorded: list[str], again: list[str], inputs: NDArray[np.void]) -> str | None:
     for number, (before, after) in enumerate(zip_longest(recorded, again)):
         if before != after:
-            return f"decision {number} was {before or 'absent'} and is {after or 'absent'}"
+            told_s = json.loads(before or after)["decided_s"]
+            at = np.flatnonzero(inputs["now"] == told_s)
+            where = f" at input {at[0]} ({InputKind(inputs['kind'][at[0]]).name.lower()})" if at.size else ""
+            return f"decision {number}{where} was {before or 'absent'} and is {after or 'absent'}"
     return None
 
 

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -10,6 +10,7 @@ from closedloop.calibration.calibrate import calibrate
 from closedloop.config.device import Stimulator
 from closedloop.config.load import resolved_yaml
 from closedloop.config.pipeline import Pipeline
+from closedloop.config.source import Lsl
 from closedloop.core.playback import Chunk, chunks
 from closedloop.core.pulse_artifact import make_artifact
 from closedloop.core.records import Command
@@ -29,6 +30,9 @@ from closedloop.session.surrogates import run_surrogate
 from closedloop.sources.recording import Recording
 from closedloop.stimulators.interface import open_stimulator
 
+if TYPE_CHECKING:
+    from closedloop.session.status import Operator
+
 Progress = Callable[[str, float], None]
 """Told what is going on, and which share of that is done."""
 
@@ -41,6 +45,8 @@ def run_session(
     n_surrogates: int,
     interruption: Interruption,
     progress: Progress,
+    operator: "Operator | None" = None,
+    duration_s: float | None = None,
 ) -> Outcome:
     """Run a session to its end or its interruption.
 
@@ -57,21 +63,40 @@ def run_session(
         Says when to stop.
     progress
         Is told what is going on.
+    operator
+        Watches and steers a live session, which cannot do without.
+    duration_s
+        Length of the loop's run in s; None: to the end of the recording, or of the protocol.
 
     Raises
     ------
     ClosedloopError
-        Where the recording, the pipeline or the device cannot be used.
+        Where the source, the pipeline or the device cannot be used.
     """
     outcome = Outcome(pipeline, device)
     try:
         folder.write_text("pipeline.yaml", resolved_yaml(pipeline))
         folder.write_text("device.yaml", resolved_yaml(device))
-        progress("reading the recording", 0.0)
-        outcome.source = open_source(pipeline)
-        progress("calibrating", 0.0)
-        outcome.calibration = calibrate(pipeline, device, outcome.source.rest)
-        _run_loop(outcome, folder, interruption, progress)
+        if isinstance(pipeline.source, Lsl):
+            from closedloop.session.live import run_live  # compiles against liblsl, which playback does without
+
+            assert operator is not None
+            run_live(
+                outcome,
+                folder,
+                interruption=interruption,
+                progress=progress,
+                operator=operator,
+                duration_s=duration_s,
+            )
+        else:
+            progress("reading the recording", 0.0)
+            outcome.source = open_source(pipeline, duration_s=duration_s)
+            progress("calibrating", 0.0)
+            outcome.calibration = calibrate(pipeline, device, outcome.source.rest)
+            _run_loop(outcome, folder, interruption, progress)
+        assert outcome.source is not None
+        assert outcome.calibration is not None
         for seed in range(n_surrogates):
             if interruption.requested:
                 break
@@ -91,7 +116,7 @@ def run_session(
         if not (isinstance(error, ClosedloopError) and folder.remove_if_unused()):
             folder.fail(error)
         raise
-    if not interruption.requested:
+    if not interruption.requested and outcome.trouble is None:
         outcome.status = COMPLETE
     return outcome
 
@@ -122,7 +147,7 @@ def _run_loop(outcome: Outcome, folder: SessionFolder, interruption: Interruptio
         folder.write_arrays("state.npz", to_arrays(core))
         folder.note(**_facts(outcome), steps=step_names(steps), conditions=conditions)
         post_device(core, ready=stimulator.ready)
-        post_command(core, Command.ARM)
+        post_command(core, Command.ARM, run.times_s[0] + pipeline.source.delay_s + pipeline.calibration.arm_after_s)
         player = play(core, steps, _until(interruption, core, run, pipeline.source.delay_s), make_artifact(waveform))
         while True:
             begun = time.perf_counter()

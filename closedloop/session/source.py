@@ -5,7 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from closedloop.config.pipeline import Pipeline, Playback, Synthetic
+from closedloop.config.pipeline import Pipeline
+from closedloop.config.source import Playback, Synthetic
 from closedloop.errors import CalibrationError, ConfigError
 from closedloop.sources.library import open_recording
 from closedloop.sources.recording import Recording
@@ -41,8 +42,15 @@ class OpenedSource:
         return self.simulated.alpha * float(weights @ self.simulated.weights)
 
 
-def open_source(pipeline: Pipeline) -> OpenedSource:
+def open_source(pipeline: Pipeline, *, duration_s: float | None = None) -> OpenedSource:
     """Open a pipeline's source and cut it at the end of calibration.
+
+    Parameters
+    ----------
+    pipeline
+        Of a recording or a simulation.
+    duration_s
+        Length of the run in s; None, or more than there is: all that follows calibration.
 
     Raises
     ------
@@ -71,6 +79,8 @@ def open_source(pipeline: Pipeline) -> OpenedSource:
             f"{recording.name}: {recording.duration_s:.1f} s are too short: calibration takes "
             f"{rest_s:g} s (calibration.duration_s) and the run at least {SHORTEST_RUN_S:g} s"
         )
+    if duration_s is not None and rest_s + duration_s < recording.duration_s:
+        recording = recording.between(0.0, rest_s + duration_s)
     rest = recording.between(0.0, rest_s)
     if rest_s - rest.duration_s > 1.0 / recording.sfreq:
         raise CalibrationError(

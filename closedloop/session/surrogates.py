@@ -14,6 +14,7 @@ from closedloop.calibration.calibrate import Calibration, calibrate
 from closedloop.calibration.design import Design
 from closedloop.config.device import Stimulator
 from closedloop.config.pipeline import Pipeline, Single
+from closedloop.config.source import Playback
 from closedloop.core.playback import dry_run
 from closedloop.core.records import EventKind
 from closedloop.session.evaluation import Phases, joined, phases_at, target_reference
@@ -59,7 +60,10 @@ def surrogate_pipeline(pipeline: Pipeline, *, rhythm_snr_db: float | str = OPEN_
     gates = pipeline.gates.model_copy(
         update={"rhythm_snr_db": rhythm_snr_db, "max_phase_sd_deg": open_sd_deg, "quiet": ()}
     )
-    return pipeline.model_copy(update={"channels": {}, "signals": {pipeline.target.signal: signal}, "gates": gates})
+    source = Playback(type="playback", recording=CHANNEL, delay_s=pipeline.source.delay_s)
+    return pipeline.model_copy(
+        update={"source": source, "channels": {}, "signals": {pipeline.target.signal: signal}, "gates": gates}
+    )
 
 
 def run_surrogate(

@@ -33,6 +33,8 @@ class Recording:
         Of the file that it was read from, or None.
     notes
         What is worth knowing about how it was read.
+    jitter_s
+        How far a live stream's own stamps lay from the times, at most, in s; 0 where the times are a clock's.
 
     Raises
     ------
@@ -48,6 +50,7 @@ class Recording:
     name: str
     sha256: str | None = None
     notes: tuple[str, ...] = ()
+    jitter_s: float = 0.0
 
     def __post_init__(self) -> None:
         for name in self.names:

@@ -21,6 +21,7 @@ from closedloop.core.state import (
     QUALITY,
     TIMING,
     TRIAL,
+    WITNESS,
     Core,
     Steps,
     make_extremes,
@@ -116,7 +117,7 @@ def draw_core(
     events, inputs
         Sizes of the rings.
     records
-        Fields of ``timing``, ``quality``, ``policy``, ``limits`` and ``gate``.
+        Fields of ``timing``, ``quality``, ``policy``, ``limits``, ``gate`` and ``witness``.
     """
     block = int(np.ceil(0.2 * sfreq / 7))
     state = np.array([0.0, phase, RHYTHM_HZ, sfreq, sd, window, 0.0, fails_at])
@@ -186,7 +187,8 @@ def draw_core(
                 max_phase_sd=0.5,
             ),
         ),
-        gate=record(GATE, **fields("gate", armed=1, device_ready=1, last_pulse_s=-np.inf)),
+        gate=record(GATE, **fields("gate", armed=1, device_ready=1, last_pulse_s=-np.inf, armed_from_s=-np.inf)),
+        witness=record(WITNESS, **fields("witness", channel=-1, written_s=np.nan)),
         events=make_ring(EVENT, events),
         commands=make_ring(INPUT, 64),
         inputs=make_ring(INPUT, inputs),
@@ -218,7 +220,7 @@ class Script:
     ) -> NDArray[np.void]:
         """Give the core one input and return the events that it led to."""
         self.told.append((len(self.told), kind, 0 if kind == InputKind.SAMPLE else code, value, timestamp, now))
-        found = replay(self.core, STEPS, np.array(self.told[-1:], INPUT), np.array([[value]]))
+        found = replay(self.core, STEPS, no_more_waiting(np.array(self.told[-1:], INPUT)), np.array([[value]]))
         self.events = np.concatenate([self.events, found])
         if kind == InputKind.DEADLINE:
             self.now = now
@@ -268,12 +270,20 @@ class Script:
         return self.deadline(self.until_due())
 
 
+def no_more_waiting(inputs: NDArray[np.void]) -> NDArray[np.void]:
+    """Return inputs whose samples, which a script keeps with their values, come one at a time."""
+    told = inputs.copy()
+    told["value"][told["kind"] == InputKind.SAMPLE] = 0.0
+    return told
+
+
 def repeat_undrained(core: Core, script: Script) -> None:
     """Give a script's inputs to another core at once, so that nobody empties its rings in between."""
     inputs = np.array(script.told, INPUT)
     is_sample = inputs["kind"] == InputKind.SAMPLE
     inputs["code"][is_sample] = np.arange(np.count_nonzero(is_sample))
-    _repeat(core, STEPS, inputs, np.ascontiguousarray(inputs["value"][is_sample][:, None]), 0)
+    values = np.ascontiguousarray(inputs["value"][is_sample][:, None])
+    _repeat(core, STEPS, no_more_waiting(inputs), values, 0, np.zeros(0))
 
 
 def reasons(events: NDArray[np.void]) -> list[Reason]:

@@ -23,8 +23,9 @@ def test_a_steady_error_of_the_sampling_rate_is_followed(make_core, run, sine):
     core = make_core(gate={"armed": 0})
     stamps = np.arange(3000) / 100.0 * (1 + 1e-4)
     run(core, sine(30.0), timestamps=stamps)
-    # A loop of first order lags by the drift per sample over its gain: 1e-4 * 0.01 s / 0.01.
-    assert float(core.timing["time_s"][0]) == pytest.approx(stamps[-1] - 1e-4, abs=2e-6)
+    # The fitted period follows as well, so nothing is left of it: without, it lagged by 1e-4 * 0.01 s / 0.01.
+    assert float(core.timing["time_s"][0]) == pytest.approx(stamps[-1], abs=1e-8)
+    assert float(core.timing["drift"][0]) == pytest.approx(1e-4, rel=1e-3)
 
 
 def test_missing_samples_are_counted_and_keep_their_place(armed_script):

@@ -1,0 +1,289 @@
+"""The runner with hardware: one compiled loop from the stream to the trigger line, without the GIL.
+
+Each turn obeys what was posted, meets the deadline that is due, takes the trigger back when its time has
+come, and waits for the next sample until a margin before the next deadline; the margin is spun. What the
+core is told, each ``now`` and the result of each write included, is an input that is recorded before the
+core sees it: a replay reaches the same decisions.
+
+Nothing here allocates, locks, or calls anything that waits except the wait itself. Python starts the
+loop, reads its rings and posts commands; it never stands between a sample and a trigger.
+"""
+
+import math
+from typing import NamedTuple
+
+import numba
+import numpy as np
+from numba import types
+from numpy.typing import NDArray
+
+from closedloop.core.atomics import load_acquire, store_release
+from closedloop.core.command import on_command, on_stream
+from closedloop.core.deadline import next_deadline, on_deadline, on_written
+from closedloop.core.gate import disarm
+from closedloop.core.native import c_write, errno, lsl_local_clock, lsl_pull_sample, lsl_samples_available, sleep
+from closedloop.core.reasons import Reason
+from closedloop.core.records import Command, InputKind, Ring, claim, lose, make_ring, publish, room
+from closedloop.core.replay import guarded_sample, has_room, log_input, obey, record_input
+from closedloop.core.state import CORE, MAX_SIGNALS, STEPS, Core, Steps
+from closedloop.estimators.interface import LEAD_STEP_S, N_LEADS
+from closedloop.jit import compiled, inner
+from closedloop.signal.rhythm import snr_db
+
+MARGIN_S = 200e-6
+"""The loop wakes so long before a deadline and spins to it: longer than a sleep's own error."""
+LONGEST_WAIT_S = 0.02
+"""Commands are read at least so often while no sample comes."""
+SIGHT_CAPACITY = 32768
+
+STOP, INLET, TURNS, FAILED = range(4)
+"""Places in the loop's ``shared`` integers: end the loop (Python writes), the inlet to pull from or 0 (Python
+writes), turns so far (the loop writes), 1 where the loop failed (the loop writes)."""
+PLACES = 8
+"""Each of them has a cache line of its own: one writer never slows the other."""
+
+SIGHT = np.dtype(
+    [
+        ("index", "i8"),  # of the sample
+        ("time_s", "f8"),  # its stamp on the fitted clock
+        ("told_s", "f8"),  # when the core was told
+        ("done_s", "f8"),  # when it had decided
+        ("snr_db", "f8"),  # sliding
+        ("next_s", "f8"),  # earliest due time of the next trial
+        ("armed", "i8"),
+        ("disarmed_by", "i8"),
+        ("pulses", "i8"),
+        ("x", "f8", (MAX_SIGNALS,)),  # signals, µV
+        ("z", "c16", (MAX_SIGNALS,)),  # predicted at the lead of the sights, µV
+        ("sd", "f8", (MAX_SIGNALS,)),  # of its phase, rad
+    ],
+    align=True,
+)
+"""What can be seen of the core after a sample: for displays and outlets, no input and no decision."""
+
+LINE = np.dtype(
+    [
+        ("fd", "i8"),  # file descriptor, opened so that it never blocks
+        ("on", "i8"),  # address of the bytes that fire
+        ("n_on", "i8"),
+        ("off", "i8"),  # address of those that take the line back
+        ("n_off", "i8"),  # 0: it falls back by itself
+        ("off_after_s", "f8"),
+        ("off_at_s", "f8"),  # when that is due, infinite for never
+        ("off_failed", "i8"),  # errno of the last one that failed
+    ],
+    align=True,
+)
+
+
+class Inbox(NamedTuple):
+    """Where samples arrive.
+
+    Attributes
+    ----------
+    values
+        Array of shape (n_channels,): the newest sample as it was sent.
+    scale
+        Array of shape (n_channels,): what turns it into µV.
+    error
+        Array of shape (1,): the library's error code.
+    timespec
+        Array of shape (3,): length of a sleep in s and ns, and its own address.
+    addresses
+        Array of shape (2,): of ``values`` and ``error``.
+    lead
+        Array of shape (1,): the grid lead of the sights.
+    rows
+        Array of shape (1,): samples given to the core so far.
+    """
+
+    values: NDArray[np.float64]
+    scale: NDArray[np.float64]
+    error: NDArray[np.int32]
+    timespec: NDArray[np.int64]
+    addresses: NDArray[np.int64]
+    lead: NDArray[np.int64]
+    rows: NDArray[np.int64]
+
+
+def make_inbox(scale: NDArray[np.float64], *, lead_s: float) -> Inbox:
+    """Return an inbox for samples of ``scale.size`` channels; sights are predictions at ``lead_s``."""
+    values, error, timespec = np.zeros(scale.size), np.zeros(1, np.int32), np.zeros(3, np.int64)
+    timespec[2] = timespec.ctypes.data
+    return Inbox(
+        values=values,
+        scale=np.ascontiguousarray(scale, dtype=float),
+        error=error,
+        timespec=timespec,
+        addresses=np.array([values.ctypes.data, error.ctypes.data], np.int64),
+        lead=np.array([min(N_LEADS - 1, math.ceil(lead_s / LEAD_STEP_S - 1e-9))], np.int64),
+        rows=np.zeros(1, np.int64),
+    )
+
+
+def make_shared() -> NDArray[np.int64]:
+    """Return the integers that the loop and Python share, all zero."""
+    return np.zeros((FAILED + 1) * PLACES, np.int64)
+
+
+@inner
+def _write_trigger(core: Core, line: NDArray[np.void]) -> None:
+    """Fire, and record how that went: a line that is not ready refuses, and the loop goes on disarmed."""
+    before = lsl_local_clock()
+    wire = line[0]
+    written = c_write(wire["fd"], wire["on"], wire["n_on"])
+    code = 0
+    if written < 0:
+        code = max(1, errno())
+    elif written != wire["n_on"]:
+        code = -1
+    after = lsl_local_clock()
+    if wire["n_off"] > 0:
+        wire["off_at_s"] = after + wire["off_after_s"]
+    if log_input(core, InputKind.WRITTEN, code, 0.0, after, before) >= 0:
+        publish(core.inputs)
+    on_written(core, code, before)
+
+
+@inner
+def _take_back(line: NDArray[np.void]) -> None:
+    wire = line[0]
+    wire["off_at_s"] = np.inf
+    if c_write(wire["fd"], wire["off"], wire["n_off"]) != wire["n_off"]:
+        wire["off_failed"] = errno()
+
+
+@inner
+def _meet(core: Core, line: NDArray[np.void], now: float) -> None:
+    record_input(core, InputKind.DEADLINE, 0, 0.0, now)
+    if on_deadline(core, now):
+        _write_trigger(core, line)
+
+
+@inner
+def _receive(core: Core, steps: Steps, shared: NDArray[np.int64], inbox: Inbox, sights: Ring, wait_s: float) -> None:
+    """Wait for a sample and give it to the core."""
+    inlet = load_acquire(shared, INLET * PLACES)
+    if inlet == 0:
+        sleep(inbox.timespec, wait_s)
+        return
+    stamp = lsl_pull_sample(inlet, inbox.addresses[0], inbox.values.size, wait_s, inbox.addresses[1])
+    now = lsl_local_clock()
+    if inbox.error[0] != 0:
+        _lose_stream(core, shared, inbox.error[0], now)
+        return
+    if stamp == 0.0:
+        return
+    if not has_room(core):
+        _lose_input(core, now)
+        return
+    more = 1.0 if lsl_samples_available(inlet) > 0 else 0.0
+    place = log_input(core, InputKind.SAMPLE, inbox.rows[0], more, stamp, now)
+    inbox.rows[0] += 1
+    values = core.values[place]
+    for channel in range(values.size):
+        values[channel] = inbox.values[channel] * inbox.scale[channel]
+    publish(core.inputs)
+    guarded_sample(core, steps, values, stamp, now, more)
+    _show(core, sights, inbox.lead[0], now)
+
+
+@inner
+def _lose_stream(core: Core, shared: NDArray[np.int64], code: int, now: float) -> None:
+    store_release(shared, INLET * PLACES, 0)
+    record_input(core, InputKind.STREAM, code, 0.0, now)
+    on_stream(core, code, now)
+
+
+@inner
+def _lose_input(core: Core, now: float) -> None:
+    """Let a sample go that cannot be recorded, and disarm: the room that is kept holds the word that says so."""
+    lose(core.inputs)
+    if core.gate[0]["disarmed_by"] != Reason.INPUT_LOST:
+        record_input(core, InputKind.COMMAND, Command.LOST, 0.0, now)
+        on_command(core, Command.LOST, 0.0, now)
+
+
+@inner
+def _show(core: Core, sights: Ring, lead: int, now: float) -> None:
+    """Leave what can be seen of the core; where nobody reads it, it is not missed."""
+    if room(sights) < 1:
+        return
+    sight = sights.records[claim(sights)]
+    sight["index"] = core.timing[0]["index"]
+    sight["time_s"] = core.timing[0]["time_s"]
+    sight["told_s"] = now
+    sight["snr_db"] = snr_db(core.rhythm)
+    sight["next_s"] = core.policy[0]["next_s"]
+    sight["armed"] = core.gate[0]["armed"]
+    sight["disarmed_by"] = core.gate[0]["disarmed_by"]
+    sight["pulses"] = core.gate[0]["pulses"]
+    for s in range(MAX_SIGNALS):
+        used = s < core.signals.first_input.size - 1
+        sight["x"][s] = core.signals.x[core.signals.first_input[s]] if used else np.nan
+        sight["z"][s] = core.signals.z[s, lead]
+        sight["sd"][s] = core.signals.sd[s, lead]
+    sight["done_s"] = lsl_local_clock()
+    publish(sights)
+
+
+@inner
+def _turn(
+    core: Core, steps: Steps, shared: NDArray[np.int64], inbox: Inbox, line: NDArray[np.void], sights: Ring
+) -> None:
+    """Do the one thing that is due, or wait for what comes next."""
+    now = lsl_local_clock()
+    obey(core, now)
+    if now >= line[0]["off_at_s"]:
+        _take_back(line)
+    due = next_deadline(core)
+    if now >= due and has_room(core):
+        _meet(core, line, now)
+        return
+    wait_s = min(due, line[0]["off_at_s"]) - now - MARGIN_S
+    if wait_s > 0.0:
+        _receive(core, steps, shared, inbox, sights, min(wait_s, LONGEST_WAIT_S))
+
+
+LOOP = types.void(
+    CORE,
+    STEPS,
+    types.int64[::1],
+    numba.typeof(make_inbox(np.zeros(1), lead_s=0.0)),
+    types.Array(numba.from_dtype(LINE), 1, "C"),
+    numba.typeof(make_ring(SIGHT, 1)),
+)
+
+
+@compiled(LOOP)
+def run_loop(
+    core: Core, steps: Steps, shared: NDArray[np.int64], inbox: Inbox, line: NDArray[np.void], sights: Ring
+) -> None:
+    """Run until Python asks for the end; anything unexpected disarms, takes the line back, and ends it.
+
+    Parameters
+    ----------
+    core, steps
+        The state and the compiled step of each signal's estimator.
+    shared
+        Integers of `make_shared`.
+    inbox
+        Where samples arrive.
+    line
+        One record of type ``LINE``: where triggers leave.
+    sights
+        Ring of records of type ``SIGHT``.
+    """
+    turns = 0
+    while load_acquire(shared, STOP * PLACES) == 0:
+        try:
+            _turn(core, steps, shared, inbox, line, sights)
+        except Exception:  # noqa: BLE001 - whatever it was, nothing may fire after it
+            disarm(core, Reason.ESTIMATOR_FAILED)
+            store_release(shared, FAILED * PLACES, 1)
+            break
+        turns += 1
+        store_release(shared, TURNS * PLACES, turns)
+    obey(core, lsl_local_clock())
+    if line[0]["off_at_s"] < np.inf:
+        _take_back(line)

@@ -1,0 +1,319 @@
+"""A live session: find the stream, calibrate on its first minute, run the loop on what follows."""
+
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pylsl
+from numpy.typing import NDArray
+
+from closedloop.calibration.calibrate import calibrate
+from closedloop.calibration.montage import find_montage
+from closedloop.config.source import Lsl
+from closedloop.core.reasons import Reason
+from closedloop.core.records import EVENT, Command
+from closedloop.core.replay import fingerprint, lost_records, replay
+from closedloop.core.state import Core, Steps
+from closedloop.core.storage import from_arrays, step_names, to_arrays
+from closedloop.errors import StreamError
+from closedloop.files import COMPLETE
+from closedloop.session.facts import machine, now_utc, software
+from closedloop.session.folder import Recorder, SessionFolder, StoredSession
+from closedloop.session.interruption import Interruption
+from closedloop.session.latency import latency_facts
+from closedloop.session.outcome import Outcome
+from closedloop.session.outlets import Outlets
+from closedloop.session.realtime import undisturbed
+from closedloop.session.source import OpenedSource
+from closedloop.session.status import Operator, Watch, Wish
+from closedloop.session.supervisor import LoopError, Supervisor
+from closedloop.sources.lsl import Stream, check_scale, find_stream, rest_recording
+from closedloop.sources.recording import Recording
+from closedloop.stimulators.interface import open_stimulator
+from closedloop.stimulators.line import open_line
+
+Progress = Callable[[str, float], None]
+EVERY_S = 0.05
+"""So often the rings are emptied and the operator is heard."""
+SHOW_EVERY_S = 0.25
+FLUSH_EVERY_S = 1.0
+GRACE_S = 1.0
+"""A stream whose time has stopped ends a run of a given length so long after it should have."""
+CATCH_UP_S = 30.0
+TAIL_S = 2.0
+"""So long a session goes on after its protocol's last trial: what follows a pulse belongs to the record."""
+
+
+def run_live(
+    outcome: Outcome,
+    folder: SessionFolder,
+    *,
+    interruption: Interruption,
+    progress: Progress,
+    operator: Operator,
+    duration_s: float | None,
+) -> None:
+    """Run a live session's calibration and loop, and put what they came to into the outcome.
+
+    Parameters
+    ----------
+    outcome
+        Of a pipeline whose source is a live stream.
+    folder
+        Where it is recorded.
+    interruption
+        Says when to stop.
+    progress
+        Is told what is going on before the loop.
+    operator
+        Watches and steers the loop.
+    duration_s
+        Length of the loop's run in s; None: until the protocol is complete or somebody stops it.
+
+    Raises
+    ------
+    ClosedloopError
+        Where the stream, the pipeline or the device cannot be used.
+    """
+    source = outcome.pipeline.source
+    assert isinstance(source, Lsl)
+
+    def waiting(what: str) -> bool:
+        progress(what, 0.0)
+        return not interruption.requested
+
+    with Stream(find_stream(source, waiting), source) as stream:
+        facts = stream.facts
+        correction_s = stream.correction_s()
+        # Wrong labels end here, not after a minute of rest.
+        empty = np.zeros((0, len(facts.channels)))
+        find_montage(
+            outcome.pipeline,
+            Recording(facts.channels, facts.roles, facts.sfreq, empty, np.zeros(0), f"the stream {facts.name}"),
+        )
+        rest, rate_hz = _collect_rest(outcome, stream, correction_s, progress)
+        progress("calibrating", 0.0)
+        outcome.calibration = calibrate(outcome.pipeline, outcome.device, rest)
+        outcome.source = OpenedSource(recording=rest, rest=rest, run=rest)
+        core, steps = outcome.calibration.core(outcome.pipeline, outcome.device, n_channels=len(facts.channels))
+        core.timing["drift"] = facts.sfreq / rate_hz - 1.0
+        core.timing["correction_s"] = correction_s
+        _Loop(outcome, folder, stream, core, steps, operator, interruption).run(correction_s, duration_s, progress)
+
+
+def _collect_rest(outcome: Outcome, stream: Stream, correction_s: float, progress: Progress) -> tuple[Recording, float]:
+    source = outcome.pipeline.source
+    assert isinstance(source, Lsl)
+    rest_s = outcome.pipeline.calibration.duration_s
+
+    def collected(share: float) -> bool:
+        progress(f"recording {rest_s:g} s of rest from {stream.facts.name}", share)
+        return True
+
+    samples, stamps = stream.collect(rest_s, collected)
+    rest, rate_hz = rest_recording(stream.facts, samples, stamps + correction_s, delay_s=source.delay_s)
+    check_scale(rest, unit_of=", ".join(sorted(set(filter(None, stream.facts.units)))) or str(source.unit))
+    return rest, rate_hz
+
+
+class _Loop:
+    """One run of the loop, with its recorder, outlets and operator."""
+
+    def __init__(
+        self,
+        outcome: Outcome,
+        folder: SessionFolder,
+        stream: Stream,
+        core: Core,
+        steps: Steps,
+        operator: Operator,
+        interruption: Interruption,
+    ) -> None:
+        assert outcome.source is not None
+        source = outcome.pipeline.source
+        assert isinstance(source, Lsl)
+        self._outcome, self._folder, self._stream, self._source = outcome, folder, stream, source
+        self._rest = outcome.source.rest
+        self._core, self._steps = core, steps
+        self._operator, self._interruption = operator, interruption
+        target = list(outcome.pipeline.signals).index(outcome.pipeline.target.signal)
+        self._watch = Watch(target, correction_s=float(core.timing["correction_s"][0]))
+        self._events: list[NDArray[np.void]] = []
+        self._rest_end_s = float(self._rest.times_s[-1]) + 1.0 / self._rest.sfreq + source.delay_s
+
+    def run(self, correction_s: float, duration_s: float | None, progress: Progress) -> None:
+        """Run it to its end, and put what it came to into the outcome."""
+        pipeline, device, folder = self._outcome.pipeline, self._outcome.device, self._folder
+        conditions = [condition.name for condition in pipeline.target.conditions]
+        stimulator = open_stimulator(device)
+        if pipeline.stimulator.intensity.percent_of_maximum is not None:
+            stimulator.set_intensity(pipeline.stimulator.intensity.percent_of_maximum)
+        lead_s = self._source.delay_s + device.latency.latency_s
+        with (
+            open_line(device.line) as line,
+            Outlets(pipeline, self._stream.facts.sfreq, lead_s=lead_s) as outlets,
+            self._interruption.deferred(),
+            undisturbed(),
+            Recorder(folder, conditions) as recorder,
+        ):
+            folder.write_arrays("state.npz", to_arrays(self._core))
+            folder.note(**self._facts(), steps=step_names(self._steps), conditions=conditions)
+            recorder.write_rest(self._rest.samples)
+            progress("the loop catches up with the stream", 1.0)
+            supervisor = Supervisor(
+                self._core,
+                self._steps,
+                self._stream,
+                self._source,
+                line,
+                correction_s=correction_s,
+                lead_s=lead_s,
+                first_row=len(self._rest.samples),
+            )
+            try:
+                with ExitStack() as armed, supervisor:
+                    assert supervisor.granted is not None
+                    self._operator.say(supervisor.granted.line())
+                    folder.note(granted=vars(supervisor.granted))
+                    self._supervise(
+                        supervisor, recorder, outlets, duration_s, lambda: armed.enter_context(stimulator.armed())
+                    )
+            except (StreamError, LoopError) as error:
+                self._outcome.trouble = str(error)
+            self._take(supervisor, recorder, outlets)
+        self._finish()
+
+    def _supervise(
+        self,
+        supervisor: Supervisor,
+        recorder: Recorder,
+        outlets: Outlets,
+        duration_s: float | None,
+        arm_device: Callable[[], None],
+    ) -> None:
+        began_s = pylsl.local_clock()
+        shown_s = flushed_s = -np.inf
+        complete_s = np.inf
+        armed = False
+        while True:
+            now_s = pylsl.local_clock()
+            self._take(supervisor, recorder, outlets)
+            if not armed:
+                armed = self._arm(supervisor, arm_device, now_s - began_s)
+            self._obey(supervisor)
+            supervisor.look_after(self._watch.newest, say=self._operator.say)
+            if now_s - shown_s >= SHOW_EVERY_S:
+                self._operator.show(self._watch.status(now_s, began_s=began_s, need=supervisor.need))
+                shown_s = now_s
+            if now_s - flushed_s >= FLUSH_EVERY_S:
+                recorder.flush()
+                flushed_s = now_s
+            if self._watch.reasons[Reason.PROTOCOL_COMPLETE]:
+                complete_s = min(complete_s, now_s + TAIL_S)
+            if self._interruption.requested or now_s >= complete_s or self._has_lasted(duration_s, now_s):
+                return
+            time.sleep(EVERY_S)
+
+    def _has_lasted(self, duration_s: float | None, now_s: float) -> bool:
+        """Return whether the run is as long as it shall be: by the stream's time, or by ours where it has stopped."""
+        if duration_s is None:
+            return False
+        newest = self._watch.newest
+        end_s = self._rest_end_s + duration_s
+        return (newest is not None and float(newest["time_s"]) >= end_s) or now_s >= end_s + GRACE_S
+
+    def _arm(self, supervisor: Supervisor, arm_device: Callable[[], None], elapsed_s: float) -> bool:
+        """Arm device and gate once the loop has caught up with what came during calibration."""
+        newest = self._watch.newest
+        age_s = np.inf if newest is None else float(newest["told_s"] - newest["time_s"])
+        if not age_s <= self._outcome.pipeline.limits.max_data_age_s:
+            if elapsed_s > CATCH_UP_S:
+                raise StreamError(
+                    f"{self._stream.facts.name}: the newest sample is {age_s:.3f} s old when it arrives "
+                    f"(limits.max_data_age_s = {self._outcome.pipeline.limits.max_data_age_s:g}): nothing was armed"
+                )
+            return False
+        arm_device()
+        supervisor.set_device_ready(ready=True)
+        armed_from_s = self._rest_end_s + self._outcome.pipeline.calibration.arm_after_s
+        supervisor.post(Command.ARM, armed_from_s)
+        wait_s = armed_from_s - pylsl.local_clock()
+        self._operator.say("armed" if wait_s <= 0.0 else f"armed, from {wait_s:.1f} s from now on")
+        return True
+
+    def _obey(self, supervisor: Supervisor) -> None:
+        for wish in self._operator.wishes():
+            if wish == Wish.PAUSE:
+                self._watch.paused = True
+                supervisor.post(Command.PAUSE)
+            elif wish == Wish.RESUME:
+                self._watch.paused = False
+                supervisor.post(Command.RESUME)
+            elif wish == Wish.ARM:
+                supervisor.need = ""
+                supervisor.post(Command.ARM)
+            else:
+                supervisor.post(Command.STOP)
+                self._interruption.requested = True
+
+    def _take(self, supervisor: Supervisor, recorder: Recorder, outlets: Outlets) -> None:
+        """Hand on what has come out of the loop: first to the disk, then to whoever looks."""
+        drained, sights = supervisor.collect()
+        recorder.write(drained)
+        if drained.events.size:
+            self._events.append(drained.events)
+        self._watch.follow(sights, drained.events)
+        outlets.push(sights, drained.events)
+
+    def _finish(self) -> None:
+        """Run the session again from its record: that verifies it, and tells when each sample was taken."""
+        stored = StoredSession(self._folder.path)
+        inputs, samples = stored.inputs(), stored.samples()
+        first = len(self._rest.samples)
+        times_s = np.full(len(samples) - first, np.nan)
+        again = replay(from_arrays(stored.arrays()), self._steps, inputs, samples[first:], times_s=times_s)
+        events = np.concatenate([*self._events, np.zeros(0, EVENT)])
+        lost = lost_records(self._core)
+        self._folder.note(
+            replayable=lost == 0,
+            lost=lost,
+            verified=fingerprint(again) == fingerprint(events),
+        )
+        known = np.isfinite(times_s)
+        rest = self._rest
+        whole = replace(
+            rest,
+            samples=samples if known.all() else samples[np.concatenate([np.ones(first, bool), known])],
+            times_s=np.concatenate([rest.times_s, times_s[known] - self._source.delay_s]),
+        )
+        assert self._outcome.source is not None
+        self._outcome.source = OpenedSource(recording=whole, rest=rest, run=whole)
+        self._outcome.events = events
+        self._outcome.played_s = times_s.size / rest.sfreq
+        self._outcome.latency = latency_facts(inputs, events, self._watch)
+        if self._outcome.trouble is None and not self._interruption.requested:
+            self._outcome.status = COMPLETE
+
+    def _facts(self) -> dict[str, Any]:
+        facts = self._stream.facts
+        return {
+            "created": now_utc(),
+            "software": software(),
+            "machine": machine(),
+            "seed": self._outcome.pipeline.target.order.seed,
+            "stream": facts.as_json(),
+            "recording": {
+                "name": facts.name,
+                "sha256": None,
+                "sfreq": facts.sfreq,
+                "duration_s": None,
+                "channels": list(facts.channels),
+                "roles": list(facts.roles),
+                "notes": list(self._rest.notes),
+                "rest_samples": len(self._rest.samples),
+                "jitter_s": self._rest.jitter_s,
+            },
+        }

@@ -1,0 +1,128 @@
+"""What the system grants a loop that must not wait: real-time scheduling, locked memory, a core of its own.
+
+Only Linux promises any of it. What was not granted is said, never taken for granted.
+"""
+
+import ctypes
+import gc
+import os
+import signal
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+LOOP_PRIORITY = 70
+RECEIVE_PRIORITY = 71
+"""Above the loop's: a sample that has arrived is worth more than one that is being looked at."""
+ISOLATED = Path("/sys/devices/system/cpu/isolated")
+_CURRENT, _FUTURE, _ON_FAULT = 1, 2, 4
+"""Flags of mlockall(2): what is there, what will be, each page when it is first touched."""
+
+
+@dataclass(frozen=True)
+class Granted:
+    """What the loop was given.
+
+    Attributes
+    ----------
+    loop_scheduler, receive_scheduler
+        ``fifo`` or ``ordinary``: of the loop, and of liblsl's threads that receive.
+    memory_locked
+        Whether no page can be swapped out.
+    cpu
+        The core that the loop is bound to, or None.
+    refused
+        Why what was not granted was not, in words.
+    """
+
+    loop_scheduler: str
+    receive_scheduler: str
+    memory_locked: bool
+    cpu: int | None
+    refused: tuple[str, ...]
+
+    def line(self) -> str:
+        """Return it in one line."""
+        parts = [
+            f"loop: {self.loop_scheduler} scheduling",
+            f"receive threads: {self.receive_scheduler}",
+            f"memory {'locked' if self.memory_locked else 'not locked'}",
+            "not bound to a core" if self.cpu is None else f"bound to core {self.cpu}",
+        ]
+        return ", ".join(parts) + (f" ({'; '.join(self.refused)})" if self.refused else "")
+
+
+def grant(loop_thread: int, receive_threads: Sequence[int], *, cpu: int | None) -> Granted:
+    """Ask the system for all that it has, and return what it gave.
+
+    Parameters
+    ----------
+    loop_thread, receive_threads
+        Identifiers of threads of this process.
+    cpu
+        The core to bind the loop to; None: an isolated one where there is any.
+    """
+    refused: list[str] = []
+    loop = _schedule([loop_thread], LOOP_PRIORITY, refused)
+    receive = _schedule(receive_threads, RECEIVE_PRIORITY, refused)
+    bound = _bind(loop_thread, _isolated() if cpu is None else cpu, refused)
+    return Granted(loop, receive, _lock_memory(refused), bound, tuple(dict.fromkeys(refused)))
+
+
+def _schedule(identifiers: Sequence[int], priority: int, refused: list[str]) -> str:
+    try:
+        for identifier in identifiers:
+            os.sched_setscheduler(identifier, os.SCHED_FIFO, os.sched_param(priority))
+    except (OSError, AttributeError) as error:
+        why = "not permitted" if isinstance(error, PermissionError) else str(error)
+        refused.append(f"SCHED_FIFO: {why}; allow it with rtprio {RECEIVE_PRIORITY} in /etc/security/limits.conf")
+        return "ordinary"
+    return "fifo" if identifiers else "ordinary"
+
+
+def _isolated() -> int | None:
+    """Return the first core that the kernel keeps free of other work, if there is any."""
+    with suppress(OSError, ValueError):
+        return int(ISOLATED.read_text().replace("-", ",").split(",")[0])
+    return None
+
+
+def _bind(identifier: int, cpu: int | None, refused: list[str]) -> int | None:
+    if cpu is None:
+        return None
+    try:
+        os.sched_setaffinity(identifier, {cpu})
+    except (OSError, AttributeError) as error:
+        refused.append(f"core {cpu}: {error}")
+        return None
+    return cpu
+
+
+def _lock_memory(refused: list[str]) -> bool:
+    library = ctypes.CDLL(None, use_errno=True)
+    if not hasattr(library, "mlockall") or library.mlockall(_CURRENT | _FUTURE | _ON_FAULT) != 0:
+        refused.append(f"memory: {os.strerror(ctypes.get_errno())}; allow it with memlock unlimited")
+        return False
+    return True
+
+
+@contextmanager
+def undisturbed() -> Iterator[None]:
+    """Freeze what is there for the garbage collector, and unlock memory afterwards, for the length of a ``with`` block.
+
+    The compiled loop cannot be held up by a collection; the supervisor, which empties its rings, could.
+    """
+    gc.collect()
+    gc.freeze()
+    try:
+        yield
+    finally:
+        gc.unfreeze()
+        with suppress(OSError, AttributeError):
+            ctypes.CDLL(None).munlockall()
+
+
+def mask_signals() -> None:
+    """Keep every signal away from the calling thread, so that none interrupts its waiting."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
