@@ -10,6 +10,7 @@ import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import takewhile
 
 import numpy as np
 import pylsl
@@ -142,10 +143,15 @@ def play(
         told_s = start_s
         heard = 0
         for push in pushes(performance.timetable):
+            # All that can be done before it is due is; only what triggers leave is known no sooner.
             due_s = start_s + push.due_s
+            stamps_s = (start_s + push.stamps_s).tolist()
+            values = _values(performance, push)
+            encoded = stream.encoding.encode(values)
             now_s = triggers.wait_until(due_s)
-            values = _values(performance, push, triggers, start_s)
-            outlet.push_chunk(stream.encoding.encode(values), (start_s + push.stamps_s).tolist())
+            if edges_s := _recent(performance, push, triggers, start_s):
+                encoded = _with_triggers(performance, push, values, edges_s)
+            outlet.push_chunk(encoded, stamps_s)
             _count(tally, push, 1e3 * (now_s - due_s))
             heard = _pass_on(triggers, heard, markers, tally)
             if progress is not None and now_s - told_s >= PROGRESS_S:
@@ -155,21 +161,26 @@ def play(
         _pass_on(triggers, heard, markers, tally)
 
 
-def _values(performance: Performance, push: Push, triggers: Triggers, start_s: float) -> NDArray[np.float64]:
-    """Return a push's values, of shape (n_samples, n_columns), with what triggers leave in them."""
-    n_channels = performance.samples.shape[1]
+def _values(performance: Performance, push: Push) -> NDArray[np.float64]:
+    """Return a push's values, of shape (n_samples, n_columns), before any trigger."""
     values = np.zeros((push.rows.size, len(performance.stream.labels)))
-    values[:, :n_channels] = performance.samples[push.rows]
-    earliest_s = start_s + float(push.times_s[0]) - performance.effects.length_s - 1.0 / performance.stream.rate_hz
-    recent = []
-    for edge_s in reversed(triggers.edges_s):
-        if edge_s < earliest_s:
-            break
-        recent.append(edge_s - start_s)
-    if recent:
-        performance.effects.add(values, push.times_s, recent)
+    values[:, : performance.samples.shape[1]] = performance.samples[push.rows]
     values[push.is_nan] = np.nan
     return values
+
+
+def _recent(performance: Performance, push: Push, triggers: Triggers, start_s: float) -> list[float]:
+    """Return the triggers that a push's samples may show, in s from the first sample."""
+    since_s = start_s + float(push.times_s.min()) - performance.effects.length_s
+    return [edge_s - start_s for edge_s in takewhile(lambda edge_s: edge_s > since_s, reversed(triggers.edges_s))]
+
+
+def _with_triggers(
+    performance: Performance, push: Push, values: NDArray[np.float64], edges_s: list[float]
+) -> NDArray[np.number]:
+    """Return a push's encoded values, of shape (n_samples, n_columns), with what triggers leave in them."""
+    performance.effects.add(values, push.times_s, edges_s)
+    return performance.stream.encoding.encode(values)
 
 
 def _count(tally: Tally, push: Push, deviation_ms: float) -> None:

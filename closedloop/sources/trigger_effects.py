@@ -45,7 +45,8 @@ class TriggerEffects:
     @property
     def length_s(self) -> float:
         """How long after a trigger the last of what it leaves is stamped, at most, in s."""
-        return self.delay_s + max(STEP_S, self.latency_s + len(self.artifact) / self.rate_hz)
+        whole_sample_s = 1.0 / self.rate_hz
+        return self.delay_s + max(STEP_S, self.latency_s + len(self.artifact) / self.rate_hz) + whole_sample_s
 
     @property
     def largest_uv(self) -> float:
@@ -64,15 +65,13 @@ class TriggerEffects:
         edges_s
             When the triggers were, by the same clock.
         """
-        high = np.zeros(times_s.size, bool)
-        stepped = np.zeros(times_s.size, bool)
-        for edge_s in edges_s:
-            age_s = times_s - edge_s + TOLERANCE_S
-            high |= (age_s >= 0.0) & (age_s < STEP_S)
-            stepped |= (age_s - self.delay_s >= 0.0) & (age_s - self.delay_s < STEP_S)
-            ages = np.floor((age_s - self.delay_s - self.latency_s) * self.rate_hz).astype(np.int64)
-            struck = (ages >= 0) & (ages < len(self.artifact))
-            values[struck, : self.artifact.shape[1]] += self.artifact[ages[struck]]
+        age_s = times_s - np.array(edges_s)[:, None] + TOLERANCE_S
+        at_electrode_s = age_s - self.delay_s
+        high = ((age_s >= 0.0) & (age_s < STEP_S)).any(axis=0)
+        stepped = ((at_electrode_s >= 0.0) & (at_electrode_s < STEP_S)).any(axis=0)
+        ages = np.floor((at_electrode_s - self.latency_s) * self.rate_hz).astype(np.int64)
+        edge, struck = np.nonzero((ages >= 0) & (ages < len(self.artifact)))
+        np.add.at(values[:, : self.artifact.shape[1]], struck, self.artifact[ages[edge, struck]])
         if self.divider is not None:
             values[stepped, self.divider] += self.divider_uv
         if self.trigger_column is not None:
