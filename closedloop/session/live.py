@@ -32,8 +32,8 @@ from closedloop.session.status import Operator, Watch, Wish
 from closedloop.session.supervisor import LoopError, Supervisor
 from closedloop.sources.lsl import Stream, check_scale, find_stream, rest_recording
 from closedloop.sources.recording import Recording
-from closedloop.stimulators.interface import open_stimulator
-from closedloop.stimulators.line import open_line
+from closedloop.stimulators.interface import Stimulator, open_stimulator
+from closedloop.stimulators.line import TriggerLine, open_line
 
 Progress = Callable[[str, float], None]
 EVERY_S = 0.05
@@ -85,7 +85,7 @@ def run_live(
         progress(what, 0.0)
         return not interruption.requested
 
-    with Stream(find_stream(source, waiting), source) as stream:
+    with open_line(outcome.device.line) as line, Stream(find_stream(source, waiting), source) as stream:
         facts = stream.facts
         correction_s = stream.correction_s()
         # Wrong labels end here, not after a minute of rest.
@@ -101,7 +101,8 @@ def run_live(
         core, steps = outcome.calibration.core(outcome.pipeline, outcome.device, n_channels=len(facts.channels))
         core.timing["drift"] = facts.sfreq / rate_hz - 1.0
         core.timing["correction_s"] = correction_s
-        _Loop(outcome, folder, stream, core, steps, operator, interruption).run(correction_s, duration_s, progress)
+        loop = _Loop(outcome, folder, stream, line, core, steps, operator, interruption)
+        loop.run(correction_s, duration_s, progress)
 
 
 def _collect_rest(outcome: Outcome, stream: Stream, correction_s: float, progress: Progress) -> tuple[Recording, float]:
@@ -127,6 +128,7 @@ class _Loop:
         outcome: Outcome,
         folder: SessionFolder,
         stream: Stream,
+        line: TriggerLine,
         core: Core,
         steps: Steps,
         operator: Operator,
@@ -137,7 +139,7 @@ class _Loop:
         assert isinstance(source, Lsl)
         self._outcome, self._folder, self._stream, self._source = outcome, folder, stream, source
         self._rest = outcome.source.rest
-        self._core, self._steps = core, steps
+        self._line, self._core, self._steps = line, core, steps
         self._operator, self._interruption = operator, interruption
         target = list(outcome.pipeline.signals).index(outcome.pipeline.target.signal)
         self._watch = Watch(target, correction_s=float(core.timing["correction_s"][0]))
@@ -153,7 +155,6 @@ class _Loop:
             stimulator.set_intensity(pipeline.stimulator.intensity.percent_of_maximum)
         lead_s = self._source.delay_s + device.latency.latency_s
         with (
-            open_line(device.line) as line,
             Outlets(pipeline, self._stream.facts.sfreq, lead_s=lead_s) as outlets,
             self._interruption.deferred(),
             undisturbed(),
@@ -168,7 +169,7 @@ class _Loop:
                 self._steps,
                 self._stream,
                 self._source,
-                line,
+                self._line,
                 correction_s=correction_s,
                 lead_s=lead_s,
                 first_row=len(self._rest.samples),
@@ -178,9 +179,7 @@ class _Loop:
                     assert supervisor.granted is not None
                     self._operator.say(supervisor.granted.line())
                     folder.note(granted=vars(supervisor.granted))
-                    self._supervise(
-                        supervisor, recorder, outlets, duration_s, lambda: armed.enter_context(stimulator.armed())
-                    )
+                    self._supervise(supervisor, recorder, outlets, stimulator, armed, duration_s)
             except (StreamError, LoopError) as error:
                 self._outcome.trouble = str(error)
             self._take(supervisor, recorder, outlets)
@@ -191,18 +190,24 @@ class _Loop:
         supervisor: Supervisor,
         recorder: Recorder,
         outlets: Outlets,
+        stimulator: Stimulator,
+        armed: ExitStack,
         duration_s: float | None,
-        arm_device: Callable[[], None],
     ) -> None:
         began_s = pylsl.local_clock()
         shown_s = flushed_s = -np.inf
         complete_s = np.inf
-        armed = False
+        armed_once = ready = False
         while True:
             now_s = pylsl.local_clock()
             self._take(supervisor, recorder, outlets)
-            if not armed:
-                armed = self._arm(supervisor, arm_device, now_s - began_s)
+            if not armed_once and self._has_caught_up(now_s - began_s):
+                armed_once = True
+                armed.enter_context(stimulator.armed())
+                self._arm(supervisor)
+            if stimulator.ready != ready:
+                ready = stimulator.ready
+                supervisor.set_device_ready(ready=ready)
             self._obey(supervisor)
             supervisor.look_after(self._watch.newest, say=self._operator.say)
             if now_s - shown_s >= SHOW_EVERY_S:
@@ -225,24 +230,23 @@ class _Loop:
         end_s = self._rest_end_s + duration_s
         return (newest is not None and float(newest["time_s"]) >= end_s) or now_s >= end_s + GRACE_S
 
-    def _arm(self, supervisor: Supervisor, arm_device: Callable[[], None], elapsed_s: float) -> bool:
-        """Arm device and gate once the loop has caught up with what came during calibration."""
+    def _has_caught_up(self, elapsed_s: float) -> bool:
+        """Return whether the loop has worked off what came during calibration."""
         newest = self._watch.newest
         age_s = np.inf if newest is None else float(newest["told_s"] - newest["time_s"])
-        if not age_s <= self._outcome.pipeline.limits.max_data_age_s:
-            if elapsed_s > CATCH_UP_S:
-                raise StreamError(
-                    f"{self._stream.facts.name}: the newest sample is {age_s:.3f} s old when it arrives "
-                    f"(limits.max_data_age_s = {self._outcome.pipeline.limits.max_data_age_s:g}): nothing was armed"
-                )
-            return False
-        arm_device()
-        supervisor.set_device_ready(ready=True)
-        armed_from_s = self._rest_end_s + self._outcome.pipeline.calibration.arm_after_s
-        supervisor.post(Command.ARM, armed_from_s)
-        wait_s = armed_from_s - pylsl.local_clock()
+        limit_s = self._outcome.pipeline.limits.max_data_age_s
+        if not age_s <= limit_s and elapsed_s > CATCH_UP_S:
+            raise StreamError(
+                f"{self._stream.facts.name}: the newest sample is {age_s:.3f} s old when it arrives "
+                f"(limits.max_data_age_s = {limit_s:g}): nothing was armed"
+            )
+        return age_s <= limit_s
+
+    def _arm(self, supervisor: Supervisor) -> None:
+        from_s = self._rest_end_s + self._outcome.pipeline.calibration.arm_after_s
+        supervisor.post(Command.ARM, from_s)
+        wait_s = from_s - pylsl.local_clock()
         self._operator.say("armed" if wait_s <= 0.0 else f"armed, from {wait_s:.1f} s from now on")
-        return True
 
     def _obey(self, supervisor: Supervisor) -> None:
         for wish in self._operator.wishes():

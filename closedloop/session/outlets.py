@@ -38,7 +38,7 @@ class Outlets:
         self._markers = [condition.marker for condition in pipeline.target.conditions]
         self._decisions = pylsl.StreamOutlet(_decisions_info(pipeline.name))
         self._signals = [
-            pylsl.StreamOutlet(_signal_info(name, sfreq, lead_s), chunk_size=0) for name in pipeline.signals
+            pylsl.StreamOutlet(_signal_info(pipeline.name, name, sfreq, lead_s)) for name in pipeline.signals
         ]
 
     def __enter__(self) -> Self:
@@ -87,7 +87,7 @@ class Outlets:
 
 def _decisions_info(pipeline_name: str) -> pylsl.StreamInfo:
     info = pylsl.StreamInfo(
-        f"{NAME}-decisions", "Markers", 1, pylsl.IRREGULAR_RATE, pylsl.cf_string, f"{NAME}-decisions"
+        f"{NAME}-decisions", "Markers", 1, pylsl.IRREGULAR_RATE, pylsl.cf_string, f"{NAME}-decisions-{pipeline_name}"
     )
     _describe(info, [("decision", "", "Marker")])
     info.desc().append_child_value("pipeline", pipeline_name)
@@ -95,8 +95,9 @@ def _decisions_info(pipeline_name: str) -> pylsl.StreamInfo:
     return info
 
 
-def _signal_info(name: str, sfreq: float, lead_s: float) -> pylsl.StreamInfo:
-    info = pylsl.StreamInfo(f"{NAME}-{name}", "EEG", 4, sfreq, pylsl.cf_float32, f"{NAME}-{name}")
+def _signal_info(pipeline_name: str, name: str, sfreq: float, lead_s: float) -> pylsl.StreamInfo:
+    # Of a type of its own: whoever looks for EEG, this program first of all, must not find its own results.
+    info = pylsl.StreamInfo(f"{NAME}-{name}", "Phase", 4, sfreq, pylsl.cf_float32, f"{NAME}-{name}-{pipeline_name}")
     _describe(
         info,
         [

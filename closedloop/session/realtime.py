@@ -73,7 +73,8 @@ def grant(loop_thread: int, receive_threads: Sequence[int], *, cpu: int | None) 
 def _schedule(identifiers: Sequence[int], priority: int, refused: list[str]) -> str:
     try:
         for identifier in identifiers:
-            os.sched_setscheduler(identifier, os.SCHED_FIFO, os.sched_param(priority))
+            with suppress(ProcessLookupError):  # liblsl's thread that fetched the description has ended
+                os.sched_setscheduler(identifier, os.SCHED_FIFO, os.sched_param(priority))
     except (OSError, AttributeError) as error:
         why = "not permitted" if isinstance(error, PermissionError) else str(error)
         refused.append(f"SCHED_FIFO: {why}; allow it with rtprio {RECEIVE_PRIORITY} in /etc/security/limits.conf")

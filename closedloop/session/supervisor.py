@@ -213,7 +213,8 @@ class Supervisor:
     def _reconnect(self, now_s: float, say: Callable[[str], None]) -> None:
         """Look once for the stream that broke off, and open it where it is back."""
         assert self._lost_s is not None
-        found = look_for(self._source.stream)
+        before = (self._facts.name, self._facts.source_id)
+        found = [info for info in look_for(self._source.stream) if (info.name(), info.source_id()) == before]
         if not found:
             if now_s - self._lost_s > self._source.wait_s:
                 raise StreamError(
