@@ -16,6 +16,7 @@ from closedloop.sources.units import Format, Unit
 
 if TYPE_CHECKING:
     from closedloop.cli.performance import Options
+    from closedloop.session.interruption import Interruption
     from closedloop.sources.player import Performance, Tally
 
 TIMING, FAULTS, TRIGGERS, STREAM = "Timing", "Faults", "Triggers", "Stream"
@@ -96,10 +97,11 @@ def play(
     """Stream a recording over LSL in real time, as an amplifier would; with faults and triggers where wanted."""
     from closedloop.session.interruption import Interruption
 
+    interruption = Interruption()
     performance = tally = None
     interrupted = False
     try:
-        with Interruption().handled():
+        with interruption.handled():
             from closedloop.cli.performance import Options, make_performance
             from closedloop.sources.player import Tally
 
@@ -131,7 +133,7 @@ def play(
                 markers=markers,
             )
             performance, tally = make_performance(options), Tally()
-            _play(options, performance, tally)
+            _play(options, performance, tally, interruption)
     except KeyboardInterrupt:
         interrupted = True
     if performance is None or tally is None:
@@ -145,7 +147,7 @@ def play(
         fail(f"interrupted: {_sent(tally)}; the stream is closed", INTERRUPTED_STATUS)
 
 
-def _play(options: "Options", performance: "Performance", tally: "Tally") -> None:
+def _play(options: "Options", performance: "Performance", tally: "Tally", interruption: "Interruption") -> None:
     import pylsl
 
     from closedloop.sources import player
@@ -164,7 +166,11 @@ def _play(options: "Options", performance: "Performance", tally: "Tally") -> Non
     timetable = performance.timetable
     total_s = None if timetable.n_places is None else timetable.n_places / timetable.faults.rate_hz
     with pipe as triggers, _progress(performance.stream.name, total_s) as progress:
-        player.play(performance, triggers, tally, waiting=waiting, progress=progress)
+        with interruption.deferred():
+            outlets = player.open_outlets(performance)
+        if interruption.requested:
+            raise KeyboardInterrupt
+        player.play(performance, outlets, triggers, tally, waiting=waiting, progress=progress)
 
 
 @contextmanager

@@ -108,8 +108,32 @@ class Tally:
     last_deviation_ms: float = 0.0
 
 
+@dataclass(frozen=True)
+class Outlets:
+    """What LSL sends through; it is closed when the last reference to it is gone.
+
+    Attributes
+    ----------
+    samples
+        Of the stream.
+    markers
+        Of its triggers; None: they are not sent.
+    """
+
+    samples: pylsl.StreamOutlet
+    markers: pylsl.StreamOutlet | None
+
+
+def open_outlets(performance: Performance) -> Outlets:
+    """Announce the streams; an interruption must wait, since pylsl reports outlets that are half made."""
+    stream = performance.stream
+    markers = pylsl.StreamOutlet(_describe_markers(stream)) if performance.markers else None
+    return Outlets(pylsl.StreamOutlet(_describe(stream)), markers)
+
+
 def play(
     performance: Performance,
+    outlets: Outlets,
     triggers: Triggers,
     tally: Tally,
     *,
@@ -120,8 +144,8 @@ def play(
 
     Parameters
     ----------
-    performance
-        What is played.
+    performance, outlets
+        What is played, and its outlets.
     triggers
         Where triggers come in; its clock must be that of LSL.
     tally
@@ -132,12 +156,10 @@ def play(
         Is told from time to time how many s have been played.
     """
     stream = performance.stream
-    outlet = pylsl.StreamOutlet(_describe(stream))
-    markers = pylsl.StreamOutlet(_describe_markers(stream)) if performance.markers else None
     with _settled_memory():
-        if not performance.at_once and not outlet.have_consumers():
+        if not performance.at_once and not outlets.samples.have_consumers():
             waiting()
-            while not outlet.have_consumers():
+            while not outlets.samples.have_consumers():
                 triggers.wait_until(pylsl.local_clock() + LOOK_S)
         start_s = tally.first_stamp_s = pylsl.local_clock() + AHEAD_S
         told_s = start_s
@@ -151,14 +173,14 @@ def play(
             now_s = triggers.wait_until(due_s)
             if edges_s := _recent(performance, push, triggers, start_s):
                 encoded = _with_triggers(performance, push, values, edges_s)
-            outlet.push_chunk(encoded, stamps_s)
+            outlets.samples.push_chunk(encoded, stamps_s)
             _count(tally, push, 1e3 * (now_s - due_s))
-            heard = _pass_on(triggers, heard, markers, tally)
+            heard = _pass_on(triggers, heard, outlets.markers, tally)
             if progress is not None and now_s - told_s >= PROGRESS_S:
                 progress(push.due_s)
                 told_s = now_s
         _close(performance, triggers, start_s)
-        _pass_on(triggers, heard, markers, tally)
+        _pass_on(triggers, heard, outlets.markers, tally)
 
 
 def _values(performance: Performance, push: Push) -> NDArray[np.float64]:

@@ -11,7 +11,7 @@ from pylsl.util import LostError
 
 from closedloop.sources.encoding import Encoding
 from closedloop.sources.faults import Fault, Faults, Kind
-from closedloop.sources.player import Performance, Stream, Tally, play
+from closedloop.sources.player import Performance, Stream, Tally, open_outlets, play
 from closedloop.sources.timetable import Timetable
 from closedloop.sources.trigger_effects import STEP_S, TriggerEffects
 from closedloop.sources.trigger_input import Triggers, trigger_pipe
@@ -53,7 +53,7 @@ def receive(played, triggers=None, *, before=lambda: None, during=lambda: None):
     """Play and receive until the player ends; do something before somebody listens, and when it plays."""
     tally = Tally()
     triggers = Triggers(None, pylsl.local_clock) if triggers is None else triggers
-    playing = threading.Thread(target=play, args=(played, triggers, tally))
+    playing = threading.Thread(target=play, args=(played, open_outlets(played), triggers, tally))
     playing.start()
     inlet = pylsl.StreamInlet(resolve(played.stream.source_id), recover=False)
     info = inlet.info(timeout=5.0)
@@ -144,7 +144,9 @@ def test_what_stalled_arrives_late_and_all_at_once():
     arrived = {}
     played = performance(Fault(Kind.STALL, 0.125, 0.125), n=200)
     tally = Tally()
-    playing = threading.Thread(target=play, args=(played, Triggers(None, pylsl.local_clock), tally))
+    playing = threading.Thread(
+        target=play, args=(played, open_outlets(played), Triggers(None, pylsl.local_clock), tally)
+    )
     playing.start()
     inlet = pylsl.StreamInlet(resolve(played.stream.source_id), recover=False)
     inlet.open_stream(timeout=5.0)
@@ -162,7 +164,9 @@ def test_it_waits_until_somebody_listens_and_then_loses_nothing():
     waited = threading.Event()
     played, tally = performance(n=20), Tally()
     triggers = Triggers(None, pylsl.local_clock)
-    playing = threading.Thread(target=play, args=(played, triggers, tally), kwargs={"waiting": waited.set})
+    playing = threading.Thread(
+        target=play, args=(played, open_outlets(played), triggers, tally), kwargs={"waiting": waited.set}
+    )
     playing.start()
     assert waited.wait(5.0)
     assert tally.first_stamp_s is None
@@ -174,13 +178,15 @@ def test_it_waits_until_somebody_listens_and_then_loses_nothing():
 
 def test_at_once_it_waits_for_nobody():
     tally = Tally()
-    play(performance(n=20, at_once=True), Triggers(None, pylsl.local_clock), tally)
+    played = performance(n=20, at_once=True)
+    play(played, open_outlets(played), Triggers(None, pylsl.local_clock), tally)
     assert tally.samples == 20
 
 
 def test_progress_is_told_in_seconds_played():
     told = []
-    play(performance(n=400, at_once=True), Triggers(None, pylsl.local_clock), Tally(), progress=told.append)
+    played, triggers = performance(n=400, at_once=True), Triggers(None, pylsl.local_clock)
+    play(played, open_outlets(played), triggers, Tally(), progress=told.append)
     assert told == pytest.approx([0.5], abs=0.2)
 
 
