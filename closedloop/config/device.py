@@ -96,6 +96,19 @@ class AmplifierDelay(Model):
     """How it was measured, when, and by whom."""
 
 
+class AmplifierTrigger(Model):
+    """The channel in which an amplifier shows triggers."""
+
+    channel: Text
+    """The channel."""
+    latency_s: Annotated[float, Field(ge=-0.1, le=0.1)]
+    """From writing a trigger to the time stamp that shows it, in s."""
+    threshold: float = 0.5
+    """A value above it is a trigger, in the channel's own unit."""
+    origin: Text
+    """How it was measured, when, and by whom."""
+
+
 class Amplifier(Model):
     """An amplifier."""
 
@@ -104,6 +117,8 @@ class Amplifier(Model):
     """What people call it."""
     delay: AmplifierDelay
     """From electrode to time stamp."""
+    trigger: AmplifierTrigger | None = None
+    """Where it shows triggers."""
     range_uv: Positive | None = None
     """Largest value that it can give, in µV."""
 

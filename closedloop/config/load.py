@@ -4,7 +4,7 @@ import io
 from dataclasses import dataclass
 from importlib.metadata import entry_points
 from pathlib import Path
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from pydantic import BaseModel, ValidationError
 from ruamel.yaml import YAML
@@ -17,7 +17,7 @@ from closedloop.config.fault import Fault
 from closedloop.config.model import Model
 from closedloop.config.pipeline import Pipeline, SinglePulse, check_train_interval
 from closedloop.config.shipped import shipped_folder
-from closedloop.config.source import Lsl, Playback
+from closedloop.config.source import Lsl, Playback, TriggerChannel
 from closedloop.errors import ConfigError
 
 T = TypeVar("T", covariant=True)
@@ -92,8 +92,27 @@ def _with_amplifier(pipeline: Loaded[Pipeline]) -> Loaded[Pipeline]:
     device = _device(document)
     if not isinstance(device, Amplifier):
         raise ConfigError(f"{document.place(('kind',))}: kind = {device.kind}: must be amplifier")
-    known = source.model_copy(update={"delay_s": device.delay.delay_s})
-    return Loaded(pipeline.value.model_copy(update={"source": known}), pipeline.document)
+    known: dict[str, Any] = {"delay_s": device.delay.delay_s}
+    if device.trigger is not None and source.trigger_channel is None:
+        known["trigger_channel"] = TriggerChannel(
+            name=device.trigger.channel, latency_s=device.trigger.latency_s, threshold=device.trigger.threshold
+        )
+    source = source.model_copy(update=known)
+    return Loaded(pipeline.value.model_copy(update={"source": source}), pipeline.document)
+
+
+def amplifier_path(pipeline: Loaded[Pipeline]) -> Path:
+    """Return the file of the amplifier that a live pipeline names.
+
+    Raises
+    ------
+    ConfigError
+        Where it names none.
+    """
+    source = pipeline.value.source
+    if not isinstance(source, Lsl) or source.device is None:
+        raise ConfigError(f"{pipeline.place('source')}: source names no amplifier: give source.device")
+    return _find(source.device, "devices", pipeline.path.parent)
 
 
 def check_file(path: Path) -> str:

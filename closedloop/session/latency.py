@@ -28,16 +28,30 @@ def latency_facts(inputs: NDArray[np.void], events: NDArray[np.void], watch: Wat
     written = inputs[inputs["kind"] == InputKind.WRITTEN]
     delivered = events[events["kind"] == EventKind.DELIVERED][: written.size]
     written = written[: delivered.size]
-    samples = inputs[(inputs["kind"] == InputKind.SAMPLE)]
-    corrections = np.concatenate([[watch.correction_s], inputs["value"][inputs["kind"] == InputKind.CLOCK]])
-    which = np.cumsum(inputs["kind"] == InputKind.CLOCK)[inputs["kind"] == InputKind.SAMPLE]
+    told_s = inputs["now"][inputs["kind"] == InputKind.SAMPLE]
     return {
-        "sample_age_ms": percentiles(samples["now"] - samples["timestamp"] - corrections[which]),
+        "sample_age_ms": percentiles(told_s - corrected_stamps(inputs, watch.correction_s)),
         "decision_ms": watch.decision_percentiles(PERCENTILES),
         "deciding_sample_age_ms": percentiles(delivered["age_s"][delivered["pulse"] == 0]),
         "write_late_ms": percentiles(written["now"] - delivered["trigger_s"]),
         "write_took_ms": percentiles(written["timestamp"] - written["now"]),
     }
+
+
+def corrected_stamps(inputs: NDArray[np.void], correction_s: float) -> NDArray[np.float64]:
+    """Return the samples' time stamps on this machine's clock, of shape (n_samples,) in s.
+
+    Parameters
+    ----------
+    inputs
+        Records of type ``INPUT``.
+    correction_s
+        The clock's first correction, which came before them.
+    """
+    is_sample, is_clock = inputs["kind"] == InputKind.SAMPLE, inputs["kind"] == InputKind.CLOCK
+    corrections = np.concatenate([[correction_s], inputs["value"][is_clock]])
+    stamps: NDArray[np.float64] = inputs["timestamp"][is_sample] + corrections[np.cumsum(is_clock)[is_sample]]
+    return stamps
 
 
 def percentiles(seconds: NDArray[np.float64]) -> dict[str, Any] | None:

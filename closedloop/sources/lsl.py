@@ -48,6 +48,8 @@ BUFFER_S = 360
 RESOLVE_S = 0.5
 """One look around for streams takes so long."""
 OPEN_S = 10.0
+LSL_ERRORS = (TimeoutError, pylsl.LostError, pylsl.InternalError, RuntimeError)
+"""What pylsl raises where a stream does not answer, or has gone."""
 PULL_S = 0.2
 
 
@@ -202,7 +204,7 @@ class Stream:
             self._inlet = pylsl.StreamInlet(info, max_buflen=BUFFER_S, max_chunklen=1, recover=False)
             self._inlet.open_stream(timeout=OPEN_S)
             described = self._inlet.info(OPEN_S)
-        except (TimeoutError, pylsl.LostError, pylsl.InternalError, RuntimeError) as error:
+        except LSL_ERRORS as error:
             raise StreamError(f"{describe(info)} cannot be opened: {error or 'no reply'}") from None
         self.facts = stream_facts(described, source)
         self.threads = sorted(_threads() - before)
@@ -232,7 +234,7 @@ class Stream:
         """
         try:
             return float(self._inlet.time_correction(timeout_s))
-        except (TimeoutError, pylsl.LostError, pylsl.InternalError, RuntimeError) as error:
+        except LSL_ERRORS as error:
             raise StreamError(
                 f"{self.facts.name}: its clock did not answer within {timeout_s:g} s: {error or 'no reply'}"
             ) from None
