@@ -125,7 +125,7 @@ def test_a_gap_is_refused_where_it_is(make_pipeline, make_recording, rest):
     gapped = make_recording(rest.samples[kept], rest.names, times_s=rest.times_s[kept])
     # Sample 999, the last before the gap, was taken at 999 / 125 s.
     assert refusal(make_pipeline(), gapped) == WHERE.format(seconds=60) + (
-        "samples are missing 7.992 s after its start (limit: none); choose source.start_s after it"
+        "samples are missing or repeated 7.992 s after its start (limit: none); choose a stretch after it"
     )
 
 

@@ -22,7 +22,7 @@ REFUSED = {
     "an unknown key": (
         "driver: simulated",
         "driver: simulated\n«drivr: x",
-        "drivr: unknown key (did you mean driver? known: kind, name, driver, latency, limits, artifact)",
+        "drivr: unknown key (did you mean driver? known: kind, name, driver, latency, limits, line, artifact)",
     ),
     "an unknown key of a section": (
         "  min_interval_s: 0.5",

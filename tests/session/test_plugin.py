@@ -78,7 +78,7 @@ def test_a_plugins_facts_and_options_are_its_own(run):
     session = run({"signals.alpha.estimator": {**PLUGIN, "options": {"hz": 11.0, "sd": 0.1}}})
     found = session.summary["calibration"]["signals"]["alpha"]
     assert found["made_for_hz"] == found["peak_hz"]
-    assert set(session.outcome.events["sd"][session.outcome.events["kind"] == 1]) == {0.1}
+    np.testing.assert_allclose(session.outcome.events["sd"][session.outcome.events["kind"] == 1], 0.1, rtol=1e-15)
 
 
 @pytest.mark.usefixtures("announced")

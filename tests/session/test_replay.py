@@ -1,6 +1,7 @@
 """A session runs again from its own record; whatever was changed is found and told."""
 
 import json
+import re
 import shutil
 
 import numpy as np
@@ -78,7 +79,7 @@ def test_a_change_of_what_went_in_is_found_at_the_first_decision_that_differs(co
     assert replayed.again != replayed.recorded
     number = int(replayed.difference.split()[1])
     recorded = json.loads((copied / "events.jsonl").read_text().splitlines()[number])
-    assert replayed.difference.startswith(f'decision {number} was {{"number": {number}, ')
+    assert re.match(rf'decision {number} at input \d+ \([a-z]+\) was {{"number": {number}, ', replayed.difference)
     assert f'"outcome": "{recorded["outcome"]}"' in replayed.difference
     assert "\n" not in replayed.difference
 
@@ -101,7 +102,7 @@ def test_a_changed_line_is_found(copied):
     edit_lines(copied, lambda lines: lines.__setitem__(5, lines[5].replace('"refused"', '"delivered"')))
     replayed = replay_session(copied)
     assert not replayed.same
-    assert replayed.difference.startswith('decision 5 was {"number": 5, "outcome": "delivered"')
+    assert re.match(r'decision 5 at input \d+ \([a-z]+\) was {"number": 5, "outcome": "delivered"', replayed.difference)
     assert 'and is {"number": 5, "outcome": "refused"' in replayed.difference
 
 
@@ -109,7 +110,9 @@ def test_a_line_that_is_gone_is_found(copied):
     edit_lines(copied, lambda lines: lines.pop())
     replayed = replay_session(copied)
     assert not replayed.same
-    assert replayed.difference.startswith(f"decision {replayed.n_events - 1} was absent and is {{")
+    assert re.match(
+        rf"decision {replayed.n_events - 1} at input \d+ \([a-z]+\) was absent and is {{", replayed.difference
+    )
 
 
 def test_a_line_too_many_is_found(copied):

@@ -321,7 +321,7 @@ def test_a_sample_that_is_no_number_after_calibration_is_refused_and_survived(
 ):
     opened = closedloop.session.run.open_source(make_pipeline())
     opened.run.samples[1000:1400, 2] = np.nan
-    monkeypatch.setattr(closedloop.session.run, "open_source", lambda _: opened)
+    monkeypatch.setattr(closedloop.session.run, "open_source", lambda _, **__: opened)
     session = run_at(make_pipeline(), make_device(), tmp_path / "session")
     assert session.summary["refused"]["non_finite"] > 0
     assert used(session).size > 10
