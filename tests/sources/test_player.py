@@ -1,5 +1,6 @@
 """A stand-in amplifier on LSL, as its receivers see it."""
 
+import os
 import threading
 import time
 from itertools import count
@@ -31,7 +32,7 @@ def performance(*faults, n=N, chunk=1, true_rate_hz=RATE_HZ, labels=("F3", "O1")
     if encoding is None:
         encoding = Encoding(Format.FLOAT32, Unit.UV, np.array([True, True, False])[: len(labels)])
     types = ("EEG", "EEG", "TRIG")[: len(labels)]
-    stream = Stream("player", "EEG", f"player-test-{next(SERIAL)}", RATE_HZ, labels, types, encoding)
+    stream = Stream("player", "EEG", f"player-{os.getpid()}-{next(SERIAL)}", RATE_HZ, labels, types, encoding)
     timetable = Timetable(np.arange(n), n, chunk, Faults(faults, true_rate_hz))
     content = {"effects": TriggerEffects(RATE_HZ, np.zeros((0, 2))), **fields}
     return Performance(stream, samples(n), timetable, **content)
@@ -49,12 +50,19 @@ def resolve(source_id):
     return found
 
 
+def begin(played, triggers, tally, **options):
+    """Begin to play in a thread; it holds the only outlets, so that they close with its end."""
+    arguments = (played, open_outlets(played), triggers, tally)
+    playing = threading.Thread(target=play, args=arguments, kwargs=options)
+    playing.start()
+    return playing
+
+
 def receive(played, triggers=None, *, before=lambda: None, during=lambda: None):
     """Play and receive until the player ends; do something before somebody listens, and when it plays."""
     tally = Tally()
     triggers = Triggers(None, pylsl.local_clock) if triggers is None else triggers
-    playing = threading.Thread(target=play, args=(played, open_outlets(played), triggers, tally))
-    playing.start()
+    playing = begin(played, triggers, tally)
     inlet = pylsl.StreamInlet(resolve(played.stream.source_id), recover=False)
     info = inlet.info(timeout=5.0)
     before()
@@ -144,10 +152,7 @@ def test_what_stalled_arrives_late_and_all_at_once():
     arrived = {}
     played = performance(Fault(Kind.STALL, 0.125, 0.125), n=200)
     tally = Tally()
-    playing = threading.Thread(
-        target=play, args=(played, open_outlets(played), Triggers(None, pylsl.local_clock), tally)
-    )
-    playing.start()
+    playing = begin(played, Triggers(None, pylsl.local_clock), tally)
     inlet = pylsl.StreamInlet(resolve(played.stream.source_id), recover=False)
     inlet.open_stream(timeout=5.0)
     while len(arrived) < N:
@@ -164,10 +169,7 @@ def test_it_waits_until_somebody_listens_and_then_loses_nothing():
     waited = threading.Event()
     played, tally = performance(n=20), Tally()
     triggers = Triggers(None, pylsl.local_clock)
-    playing = threading.Thread(
-        target=play, args=(played, open_outlets(played), triggers, tally), kwargs={"waiting": waited.set}
-    )
-    playing.start()
+    playing = begin(played, triggers, tally, waiting=waited.set)
     assert waited.wait(5.0)
     assert tally.first_stamp_s is None
     inlet = pylsl.StreamInlet(resolve(played.stream.source_id), recover=False)
