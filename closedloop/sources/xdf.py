@@ -19,6 +19,9 @@ TO_UV = {
     "uv": 1.0,
     "µv": 1.0,
     "μv": 1.0,
+    "nanovolts": 1e-3,
+    "nanovolt": 1e-3,
+    "nv": 1e-3,
     "millivolts": 1e3,
     "millivolt": 1e3,
     "mv": 1e3,
@@ -28,7 +31,14 @@ TO_UV = {
 }
 GAP_S = 0.1
 """A jump of the time stamps by more than this is samples that are missing; less is jitter."""
-ROLES: dict[str, Role] = {"eeg": "eeg", "emg": "emg", "trigger": "trigger", "stim": "trigger", "": "eeg"}
+ROLES: dict[str, Role] = {
+    "eeg": "eeg",
+    "emg": "emg",
+    "trig": "trigger",
+    "trigger": "trigger",
+    "stim": "trigger",
+    "": "eeg",
+}
 
 
 def read_xdf(path: Path, sha256: str) -> Recording:

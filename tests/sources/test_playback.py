@@ -161,9 +161,10 @@ def test_channels_of_xdf_that_are_not_all_described_are_counted(write_xdf, sampl
     np.testing.assert_array_equal(recording.samples, samples_uv)
 
 
-def test_kinds_of_channels_of_xdf_become_roles(write_xdf, samples_uv):
-    path = write_xdf(samples_uv, np.arange(1000) / SFREQ, kinds=("stim", "Trigger", "EOG"))
-    assert read_recording(path).roles == ("trigger", "trigger", "misc")
+@pytest.mark.parametrize("kind", ["stim", "Trigger", "TRIG"])
+def test_kinds_of_channels_of_xdf_become_roles(write_xdf, samples_uv, kind):
+    path = write_xdf(samples_uv, np.arange(1000) / SFREQ, kinds=(kind, "EMG", "EOG"))
+    assert read_recording(path).roles == ("trigger", "emg", "misc")
 
 
 def test_two_channels_of_one_name_in_xdf_are_refused(write_xdf, samples_uv, one_line_error):
@@ -184,7 +185,9 @@ def test_units_are_turned_into_microvolts(tmp_path, samples_uv, unit, scale):
     np.testing.assert_allclose(read_recording(tmp_path / "a.edf").samples, samples_uv, atol=0.06)
 
 
-@pytest.mark.parametrize(("unit", "scale"), [("volts", 1e-6), ("millivolts", 1e-3), ("µV", 1.0), ("", 1.0)])
+@pytest.mark.parametrize(
+    ("unit", "scale"), [("volts", 1e-6), ("millivolts", 1e-3), ("nanovolts", 1e3), ("µV", 1.0), ("", 1.0)]
+)
 def test_units_of_xdf_are_turned_into_microvolts(write_xdf, samples_uv, unit, scale):
     path = write_xdf(samples_uv * scale, np.arange(1000) / SFREQ, unit=unit)
     np.testing.assert_allclose(read_recording(path).samples, samples_uv, atol=1e-9)
