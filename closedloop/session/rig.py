@@ -32,7 +32,7 @@ from closedloop.session.onsets import channel_onsets, electrode_onsets, next_aft
 from closedloop.session.realtime import undisturbed
 from closedloop.session.status import Watch
 from closedloop.session.supervisor import Supervisor
-from closedloop.sources.lsl import LSL_ERRORS, OPEN_S, Stream, StreamFacts, find_stream
+from closedloop.sources.lsl import OPEN_S, Stream, StreamFacts, find_stream
 from closedloop.sources.stamps import fit_stamps
 from closedloop.stimulators.line import open_line
 
@@ -263,8 +263,8 @@ class _Markers:
                 self._inlet = pylsl.StreamInlet(found[0], recover=False)
                 self._inlet.open_stream(timeout=OPEN_S)
                 self._correction_s = self._inlet.time_correction(OPEN_S)
-            except LSL_ERRORS as error:
-                raise StreamError(f"--markers {sight.name}: cannot be opened: {error or 'no reply'}") from None
+            except RuntimeError as error:
+                raise StreamError(f"--markers {sight.name}: cannot be opened: {error}") from None
 
     def __enter__(self) -> "_Markers":
         return self
@@ -278,7 +278,7 @@ class _Markers:
         if self._inlet is not None:
             try:
                 _, stamps = self._inlet.pull_chunk(timeout=0.0)
-            except LSL_ERRORS as error:
+            except RuntimeError as error:
                 raise StreamError(f"--markers: the stream broke off: {error}") from None
             self._stamps.extend(stamp + self._correction_s for stamp in stamps)
 

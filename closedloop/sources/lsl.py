@@ -13,6 +13,7 @@ from typing import Any, Self
 import numpy as np
 import pylsl
 from numpy.typing import NDArray
+from pylsl.util import LostError
 
 from closedloop.config.source import Lsl, StreamQuery
 from closedloop.errors import StreamError
@@ -48,8 +49,6 @@ BUFFER_S = 360
 RESOLVE_S = 0.5
 """One look around for streams takes so long."""
 OPEN_S = 10.0
-LSL_ERRORS = (TimeoutError, pylsl.LostError, pylsl.InternalError, RuntimeError)
-"""What pylsl raises where a stream does not answer, or has gone."""
 PULL_S = 0.2
 
 
@@ -204,8 +203,8 @@ class Stream:
             self._inlet = pylsl.StreamInlet(info, max_buflen=BUFFER_S, max_chunklen=1, recover=False)
             self._inlet.open_stream(timeout=OPEN_S)
             described = self._inlet.info(OPEN_S)
-        except LSL_ERRORS as error:
-            raise StreamError(f"{describe(info)} cannot be opened: {error or 'no reply'}") from None
+        except RuntimeError as error:
+            raise StreamError(f"{describe(info)} cannot be opened: {error}") from None
         self.facts = stream_facts(described, source)
         self.threads = sorted(_threads() - before)
 
@@ -234,10 +233,8 @@ class Stream:
         """
         try:
             return float(self._inlet.time_correction(timeout_s))
-        except LSL_ERRORS as error:
-            raise StreamError(
-                f"{self.facts.name}: its clock did not answer within {timeout_s:g} s: {error or 'no reply'}"
-            ) from None
+        except RuntimeError as error:
+            raise StreamError(f"{self.facts.name}: its clock did not answer within {timeout_s:g} s: {error}") from None
 
     def collect(self, duration_s: float, progress: Callable[[float], bool]) -> tuple[NDArray[Any], NDArray[np.float64]]:
         """Collect the stream's next samples.
@@ -265,7 +262,7 @@ class Stream:
         while len(stamps) < wanted and progress(len(stamps) / wanted):
             try:
                 values, times = self._inlet.pull_chunk(timeout=PULL_S, max_samples=min(1024, wanted - len(stamps)))
-            except pylsl.LostError:
+            except LostError:
                 raise StreamError(
                     f"{self.facts.name} broke off after {len(stamps) / self.facts.sfreq:.1f} s of {duration_s:g} s of "
                     "calibration; start it and this again"

@@ -1,0 +1,104 @@
+"""Does a live session decide as a playback of the same recording does?
+
+A stand-in amplifier plays each recording in real time to `closedloop run` with a live pipeline; then the same
+pipeline runs over the recording itself. Both calibrate on the same minute and arm at the same moment
+(`calibration.arm_after_s`), so trial by trial their pulses can be compared. They are not the same to the last
+bit: live, samples are 32-bit numbers and arrive a little after their time, which moves the moment of commitment
+by a sample now and then.
+
+    python bench/live_against_playback.py --json live_against_playback.json
+"""
+
+import argparse
+import json
+import subprocess
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from cohort import RECORDINGS, machine
+from rehearsal import CLOSEDLOOP, ENVIRONMENT, event_lines, rehearse
+
+from closedloop.core.records import InputKind
+from closedloop.session.folder import StoredSession
+
+PIPELINE = Path(__file__).parents[1] / "pipelines" / "alpha_trough_o1_live.yaml"
+MATCH_S = 0.002
+WANTED_SHARE, WANTED_DEG = 0.95, 0.1
+
+
+def compare(live: Path, playback: Path, *, rest_s: float, delay_s: float) -> dict[str, Any]:
+    """Match the used chances of a live session with those of the playback, by time."""
+    inputs = StoredSession(live).inputs()
+    first_s = float(inputs["timestamp"][inputs["kind"] == InputKind.SAMPLE][0])
+    here, there = used(live), used(playback)
+    # The first sample of both runs is the same one: that is where their clocks meet.
+    shift_s = rest_s + delay_s - first_s
+    at = np.array([event["due_s"] + shift_s for event in here])
+    other = np.array([event["due_s"] for event in there])
+    peak_hz = json.loads((playback / "summary.json").read_text())["calibration"]["peak_hz"]
+    matched = []
+    for event, due_s in zip(here, at, strict=True):
+        if not other.size:
+            break
+        nearest = int(np.argmin(np.abs(other - due_s)))
+        twin = there[nearest]
+        if abs(other[nearest] - due_s) <= MATCH_S and twin["condition"] == event["condition"]:
+            turned = event["predicted_phase_deg"] - twin["predicted_phase_deg"]
+            matched.append((due_s - other[nearest], (turned + 180.0) % 360.0 - 180.0))
+    apart_s, turned_deg = np.array(matched).reshape(-1, 2).T
+    return {
+        "live": len(here),
+        "playback": len(there),
+        "matched": len(matched),
+        "share": len(matched) / max(1, len(here), len(there)),
+        "predicted_phase_max_deg": float(np.abs(turned_deg).max()) if matched else None,
+        "due_apart_ms": [float(1e3 * np.percentile(np.abs(apart_s), p)) for p in (50, 90, 100)] if matched else None,
+        "due_apart_median_deg": float(360.0 * peak_hz * np.median(np.abs(apart_s))) if matched else None,
+    }
+
+
+def used(folder: Path) -> list[dict[str, Any]]:
+    """Return the chances that were used, fired or withheld: first pulses."""
+    return [event for event in event_lines(folder) if event["outcome"] != "refused" and event["pulse"] == 0]
+
+
+def main() -> None:
+    """Run both ways over each recording and compare."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--recordings", nargs="*", default=None, help="files or names; default: the six of the cohort")
+    parser.add_argument("--duration", type=float, default=110.0, help="of each run after calibration, in s")
+    parser.add_argument("--json", type=Path)
+    chosen = parser.parse_args()
+    rows = []
+    for name in chosen.recordings or RECORDINGS:
+        with tempfile.TemporaryDirectory() as scratch:
+            live, playback = Path(scratch) / "live", Path(scratch) / "playback"
+            common = [str(PIPELINE), "--duration", f"{chosen.duration:g}", "--surrogates", "0"]
+            rehearse([name], [*common, "--out", str(live)])
+            subprocess.run(
+                [*CLOSEDLOOP, "run", *common, "--recording", name, "--out", str(playback)],
+                env=ENVIRONMENT,
+                check=True,
+                stdout=subprocess.DEVNULL,
+            )
+            row = {"recording": name, **compare(live, playback, rest_s=60.0, delay_s=0.010)}
+            row["verified"] = json.loads((live / "session.json").read_text())["verified"]
+        rows.append(row)
+        print(row, flush=True)
+    matched, live, other = (sum(row[key] for row in rows) for key in ("matched", "live", "playback"))
+    share = matched / max(1, live, other)
+    worst = max((row["predicted_phase_max_deg"] for row in rows if row["matched"]), default=float("nan"))
+    print(
+        f"matched within {1e3 * MATCH_S:g} ms: {matched} of {live} live and {other} played back, {100 * share:.1f} % "
+        f"(wanted: {100 * WANTED_SHARE:g}); predicted phase there apart by at most {worst:.3g} deg "
+        f"(wanted: {WANTED_DEG:g}); every session replays to its own fingerprint: "
+        f"{all(row['verified'] for row in rows)}"
+    )
+    if chosen.json is not None:
+        chosen.json.write_text(json.dumps({"machine": machine(), "share": share, "rows": rows}, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,57 @@
+"""Two processes side by side, as a lab would start them: a stand-in amplifier, and a live session that listens.
+
+LSL stays on this machine: `LSLAPICFG` points to the tests' loopback-only file unless it is set.
+"""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+LOOPBACK = Path(__file__).parents[1] / "tests" / "lsl_loopback.cfg"
+ENVIRONMENT = {"LSLAPICFG": str(LOOPBACK), **os.environ, "OPENBLAS_NUM_THREADS": "1"}
+CLOSEDLOOP = [sys.executable, "-c", "from closedloop.cli import main; main()"]
+
+
+def rehearse(
+    play: Sequence[str],
+    run: Sequence[str],
+    *,
+    watch: Callable[[int], None] = lambda _pid: None,
+    every_s: float = 0.5,
+) -> dict[str, Any]:
+    """Play to a live session until that ends, and return what was sent.
+
+    Parameters
+    ----------
+    play, run
+        Arguments of ``closedloop play`` and of ``closedloop run``.
+    watch
+        Is called again and again with the session's process identifier.
+    every_s
+        So often.
+    """
+    with subprocess.Popen(
+        [*CLOSEDLOOP, "play", *play, "--json"], env=ENVIRONMENT, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+    ) as player:
+        with subprocess.Popen([*CLOSEDLOOP, "run", *run], env=ENVIRONMENT, stdout=subprocess.DEVNULL) as session:
+            while session.poll() is None:
+                watch(session.pid)
+                time.sleep(every_s)
+        if player.poll() is None:
+            player.terminate()
+        sent, _ = player.communicate()
+    if session.returncode != 0:
+        raise SystemExit(f"closedloop run {' '.join(run)} ended with status {session.returncode}")
+    text = sent.decode()
+    content: dict[str, Any] = json.loads(text) if text.strip() else {}
+    return content
+
+
+def event_lines(folder: Path) -> list[dict[str, Any]]:
+    """Return a session's decisions."""
+    return [json.loads(line) for line in (folder / "events.jsonl").read_text(encoding="utf-8").splitlines()]
