@@ -1,4 +1,4 @@
-"""Does a live session decide as a playback of the same recording does?
+"""Show how alike the decisions of a live session and of a playback of the same recording are.
 
 A stand-in amplifier plays each recording in real time to `closedloop run` with a live pipeline; then the same
 pipeline runs over the recording itself. Both calibrate on the same minute and arm at the same moment

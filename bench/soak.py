@@ -1,4 +1,4 @@
-"""A long live session: is a sample lost, does memory grow, does it replay?
+"""Show of a long live session whether a sample is lost, memory grows, and it replays.
 
 A stand-in amplifier plays simulated EEG of 64 channels at 1 kHz, again and again, to `closedloop run`; the
 resident memory of the session's process is read while it runs. At each end of the simulation the EEG jumps back
@@ -127,20 +127,18 @@ def main() -> None:
     print(json.dumps(row, indent=1))
     if chosen.json is not None:
         chosen.json.write_text(json.dumps({"machine": machine(), **row}, indent=1) + "\n")
+    growth = row["growth_mb"]
     bad = [
         text
         for failed, text in (
             (row["lost"] != 0, f"{row['lost']} samples lost (limit: 0)"),
-            (
-                not row["growth_mb"] < MAX_GROWTH_MB,
-                f"memory grew by {row['growth_mb']:.1f} MB (limit: {MAX_GROWTH_MB:g})",
-            ),
+            (not growth < MAX_GROWTH_MB, f"memory grew by {growth:.1f} MB (limit: {MAX_GROWTH_MB:g})"),
             (not row["same"], f"the replay differs: {row['replay']}"),
             (row["delivered"] == 0, "no pulse was delivered"),
         )
         if failed
     ]
-    print(f"{row['samples']} samples, {row['lost']} lost; memory grew by {row['growth_mb']:.2f} MB; {row['replay']}")
+    print(f"{row['samples']} samples, {row['lost']} lost; memory grew by {growth:.2f} MB; {row['replay']}")
     if bad:
         sys.exit("; ".join(bad))
 

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from closedloop.core.records import EventKind, InputKind
+from closedloop.core.records import Command, EventKind, InputKind
 from closedloop.session.status import Watch, percentile_name
 
 PERCENTILES = (50.0, 99.0, 99.9, 100.0)
@@ -28,9 +28,13 @@ def latency_facts(inputs: NDArray[np.void], events: NDArray[np.void], watch: Wat
     written = inputs[inputs["kind"] == InputKind.WRITTEN]
     delivered = events[events["kind"] == EventKind.DELIVERED][: written.size]
     written = written[: delivered.size]
-    told_s = inputs["now"][inputs["kind"] == InputKind.SAMPLE]
+    is_sample = inputs["kind"] == InputKind.SAMPLE
+    # Before it is armed the loop works off what came during calibration, which says nothing of the stream.
+    arming = np.flatnonzero((inputs["kind"] == InputKind.COMMAND) & (inputs["code"] == Command.ARM))
+    armed = is_sample[: arming[0]].sum() if arming.size else is_sample.sum()
+    age_s = inputs["now"][is_sample] - corrected_stamps(inputs, watch.correction_s)
     return {
-        "sample_age_ms": percentiles(told_s - corrected_stamps(inputs, watch.correction_s)),
+        "sample_age_ms": percentiles(age_s[armed:]),
         "decision_ms": watch.decision_percentiles(PERCENTILES),
         "deciding_sample_age_ms": percentiles(delivered["age_s"][delivered["pulse"] == 0]),
         "write_late_ms": percentiles(written["now"] - delivered["trigger_s"]),
