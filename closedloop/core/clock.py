@@ -8,6 +8,7 @@ nobody has measured it.
 
 import math
 
+from closedloop.core.reasons import Reason
 from closedloop.core.state import Core
 from closedloop.jit import inner
 
@@ -86,6 +87,14 @@ def is_fresh(core: Core, now: float) -> bool:
     """Return whether the newest sample is of about now: neither too old nor from the future."""
     oldest = core.limits[0]["max_data_age_s"]
     return oldest < math.inf and abs(now - core.timing[0]["time_s"]) <= oldest
+
+
+@inner
+def freshness(core: Core, now: float) -> Reason:
+    """Return why the newest sample is not of about now: too old, or of a clock that runs ahead; NONE where it is."""
+    if is_fresh(core, now):
+        return Reason.NONE
+    return Reason.STALE if core.timing[0]["time_s"] < now else Reason.CLOCK
 
 
 @inner

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from closedloop.core.clock import electrode_time, is_fresh, trigger_time
+from closedloop.core.clock import electrode_time, freshness, trigger_time
 from closedloop.core.gate import approve_pulse, count_pulse, disarm, see_time
 from closedloop.core.plan import commit, count_unpredicted, refuse, write_event
 from closedloop.core.policy import is_paused, is_withheld, use_trial
@@ -39,8 +39,9 @@ def on_deadline(core: Core, now: float) -> bool:
     """Decide on the pulse that is due; return whether its trigger is to be written at once."""
     if not see_time(core, now):
         return False
-    if not is_fresh(core, now):
-        count_unpredicted(core, Reason.STALE, now)
+    fresh = freshness(core, now)
+    if fresh != Reason.NONE:
+        count_unpredicted(core, fresh, now)
         return False
     plan = core.plan[0]
     if plan["status"] == NO_PLAN or not now >= trigger_time(core):

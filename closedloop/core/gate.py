@@ -10,7 +10,7 @@ import math
 
 import numpy as np
 
-from closedloop.core.clock import is_fresh, trigger_time
+from closedloop.core.clock import freshness, trigger_time
 from closedloop.core.quality import verdict
 from closedloop.core.reasons import Reason
 from closedloop.core.records import lose, room
@@ -102,8 +102,9 @@ def _ready(core: Core, now: float) -> int:
         return Reason.NOT_ARMED
     if not (core.timing[0]["now_s"] <= now and now < np.inf):
         return Reason.CLOCK
-    if not is_fresh(core, now):
-        return Reason.STALE
+    fresh: int = freshness(core, now)
+    if fresh != Reason.NONE:
+        return fresh
     if core.timing[0]["off_rate"] != 0:
         return Reason.SAMPLING_RATE
     if gate["device_ready"] != 1:

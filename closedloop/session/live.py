@@ -257,7 +257,6 @@ class _Loop:
                 self._watch.paused = False
                 supervisor.post(Command.RESUME)
             elif wish == Wish.ARM:
-                supervisor.need = ""
                 supervisor.post(Command.ARM)
             else:
                 supervisor.post(Command.STOP)

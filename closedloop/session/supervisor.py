@@ -105,7 +105,9 @@ class Supervisor:
         self._thread = threading.Thread(target=self._run, name="closedloop loop", daemon=True)
         self._cleanup = ExitStack()
         self._heard_s = pylsl.local_clock()
-        self._corrected_s = self._heard_s
+        self._fresh_s = self._corrected_s = self._heard_s
+        self._max_age_s = float(core.limits["max_data_age_s"][0])
+        self._armed_once = False
         self._turns, self._turned_s = 0, self._heard_s
         self._lost_s: float | None = None
         self.need = ""
@@ -148,6 +150,10 @@ class Supervisor:
 
     def post(self, command: Command, value: float = 0.0) -> None:
         """Leave a command for the loop."""
+        if command == Command.ARM:
+            self.need = ""
+            self._armed_once = True
+            self._fresh_s = max(self._fresh_s, pylsl.local_clock())  # what was before it is known
         post_command(self._core, command, value)
 
     def set_device_ready(self, *, ready: bool) -> None:
@@ -180,18 +186,32 @@ class Supervisor:
         self._check_loop(now_s)
         if newest is not None:
             self._heard_s = max(self._heard_s, float(newest["told_s"]))
+            if abs(float(newest["told_s"] - newest["time_s"])) <= self._max_age_s:
+                self._fresh_s = max(self._fresh_s, float(newest["told_s"]))
         if self._stream is not None and load_acquire(self._shared, INLET * PLACES) == 0:
             self._lose(now_s, say)
         if self._stream is None:
             self._reconnect(now_s, say)
-        elif now_s - self._heard_s > STALLED_S:
-            if not self.need:
-                self.post(Command.DISARM)
-                say(f"{self._facts.name} has sent nothing for {STALLED_S:g} s: the gate was disarmed")
-            self.need = f"{self._facts.name} sends nothing: look at the amplifier; when it sends again, press a to arm"
+        elif self._armed_once and now_s - self._fresh_s > STALLED_S:
+            self._stall(now_s, newest, say)
         elif now_s - self._corrected_s > CORRECTION_EVERY_S:
             self._corrected_s = now_s
             self._correct()
+
+    def _stall(self, now_s: float, newest: np.void | None, say: Callable[[str], None]) -> None:
+        """Disarm because nothing of about now has come for a while, and say what was seen instead."""
+        if now_s - self._heard_s > STALLED_S or newest is None:
+            seen = f"{self._facts.name} has sent nothing for {STALLED_S:g} s"
+        else:
+            late_s = float(newest["told_s"] - newest["time_s"])
+            seen = (
+                f"the samples of {self._facts.name} are {abs(late_s):.3f} s {'old' if late_s > 0.0 else 'ahead'} "
+                f"when they come (limits.max_data_age_s = {self._max_age_s:g})"
+            )
+        if not self.need:
+            self.post(Command.DISARM)
+            say(f"{seen}: the gate was disarmed")
+        self.need = f"{seen}: look at the amplifier and its clock; when all is well again, press a to arm"
 
     def _check_loop(self, now_s: float) -> None:
         if load_acquire(self._shared, FAILED * PLACES) != 0:
@@ -234,7 +254,7 @@ class Supervisor:
         if self.granted is not None and self.granted.receive_scheduler == "fifo":
             assert self._thread.native_id is not None
             self.granted = grant(self._thread.native_id, stream.threads, cpu=self._source.cpu)
-        self._heard_s = pylsl.local_clock()
+        self._heard_s = self._fresh_s = pylsl.local_clock()
         store_release(self._shared, INLET * PLACES, stream.handle)
         say(f"{self._facts.name} is back; the gate stays disarmed until somebody arms it")
         self.need = "the stream is back: press a to arm"
