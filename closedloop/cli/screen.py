@@ -10,14 +10,18 @@ from types import TracebackType
 from typing import Self
 
 from rich.live import Live
+from rich.panel import Panel
+from rich.table import Table
 from rich.text import Text
 
 from closedloop.cli.terminal import err
+from closedloop.files import DISCLAIMER
 from closedloop.session.status import Status, Wish
 
 PLAIN_EVERY_S = 10.0
 """Where nobody watches, a log takes a line this often."""
 KEYS = {"p": Wish.PAUSE, "r": Wish.RESUME, "a": Wish.ARM, "s": Wish.STOP, "q": Wish.STOP}
+COLORS = {"armed": "green", "paused": "dark_orange", "starting": "blue"}
 HELP = "p pause · r resume · s stop · a arm again"
 
 
@@ -31,6 +35,7 @@ class Screen:
 
     def __enter__(self) -> Self:
         self._stack.enter_context(_keyboard())
+        self.say(DISCLAIMER)
         return self
 
     def __exit__(
@@ -56,9 +61,7 @@ class Screen:
             if self._live is None:
                 self._live = Live(console=err, auto_refresh=False, transient=True, redirect_stdout=False)
                 self._live.start()
-            text = status_text(status)
-            text.append(f"\n{HELP}", style="dim")
-            self._live.update(text, refresh=True)
+            self._live.update(status_panel(status), refresh=True)
 
     def wishes(self) -> list[Wish]:
         """Return what keys were pressed for."""
@@ -73,24 +76,42 @@ class Screen:
         return found
 
 
-def status_text(status: Status) -> Text:
-    """Return a status as a line, or two where something has to be done."""
-    color = {"armed": "bold green", "paused": "bold yellow", "starting": "bold"}.get(status.state, "bold red")
-    refused = ", ".join(f"{count} {reason.label}" for reason, count in list(status.reasons.items())[:3])
-    parts = [
-        f"{status.elapsed_s:.0f} s",
-        f"{_number(status.rate_hz, '.1f')} Hz, newest {_number(1e3 * status.age_s, '.1f')} ms old",
-        f"SNR {_number(status.snr_db, '.1f')} dB, phase ±{_number(math.degrees(status.sd), '.0f')}°",
-        f"next in {status.next_s:.1f} s" if status.next_s > 0.0 else "next at once",
-        f"delivered {status.delivered}, withheld {status.withheld}, refused {status.refused}"
-        + (f" ({refused})" if refused else ""),
-        f"sample {_number(1e3 * status.age_p50_s, '.2f')}/{_number(1e3 * status.age_p99_s, '.2f')} ms",
-        f"loop {_number(1e6 * status.loop_p50_s, '.0f')}/{_number(1e6 * status.loop_p99_s, '.0f')} µs p50/p99",
-    ]
-    text = Text.assemble((status.state.upper(), color), "  " + " · ".join(parts))
+def status_panel(status: Status) -> Panel:
+    """Return a status as an operator watches it."""
+    grid = Table.grid(padding=(0, 2))
+    grid.add_column(style="dim")
+    grid.add_column()
+    for label, text in _rows(status).items():
+        grid.add_row(label, text)
     if status.need:
-        text.append(f"\n{status.need}", style="bold red")
+        grid.add_row("to do", Text(status.need, style="bold red"))
+    color = COLORS.get(status.state, "red")
+    title = Text(f" {status.state.upper()} ", style=f"bold white on {color}")
+    return Panel(grid, title=title, title_align="left", subtitle=HELP, subtitle_align="left", border_style=color)
+
+
+def status_text(status: Status) -> Text:
+    """Return a status as one line of a log, and a second one where something has to be done."""
+    text = Text(status.state.upper() + "  " + " · ".join(_rows(status).values()))
+    if status.need:
+        text.append(f"\n{status.need}")
     return text
+
+
+def _rows(status: Status) -> dict[str, str]:
+    refused = ", ".join(f"{count} {reason.label}" for reason, count in list(status.reasons.items())[:3])
+    allowed = (
+        f"next pulse in {status.next_s:.1f} s at the earliest" if status.next_s > 0.0 else "next pulse at any time"
+    )
+    return {
+        "time": f"{status.elapsed_s:.0f} s, next pulse {allowed}",
+        "stream": f"{_number(status.rate_hz, '.1f')} Hz, newest sample {_number(1e3 * status.age_s, '.1f')} ms old; "
+        f"they arrive after {_number(1e3 * status.age_p50_s, '.2f')} ms (p99 {_number(1e3 * status.age_p99_s, '.2f')})",
+        "rhythm": f"SNR {_number(status.snr_db, '.1f')} dB, phase ±{_number(math.degrees(status.sd), '.0f')}°",
+        "chances": f"{status.delivered} delivered, {status.withheld} withheld, {status.refused} refused"
+        + (f" ({refused})" if refused else ""),
+        "loop": f"decides in {decided}",
+    }
 
 
 def _number(value: float, form: str) -> str:
