@@ -100,9 +100,8 @@ def status_text(status: Status) -> Text:
 
 def _rows(status: Status) -> dict[str, str]:
     refused = ", ".join(f"{count} {reason.label}" for reason, count in list(status.reasons.items())[:3])
-    allowed = (
-        f"next pulse in {status.next_s:.1f} s at the earliest" if status.next_s > 0.0 else "next pulse at any time"
-    )
+    allowed = f"in {status.next_s:.1f} s at the earliest" if status.next_s > 0.0 else "at any time"
+    decided = f"{_number(1e6 * status.loop_p50_s, '.0f')} µs (p99 {_number(1e6 * status.loop_p99_s, '.0f')})"
     return {
         "time": f"{status.elapsed_s:.0f} s, next pulse {allowed}",
         "stream": f"{_number(status.rate_hz, '.1f')} Hz, newest sample {_number(1e3 * status.age_s, '.1f')} ms old; "
