@@ -48,6 +48,8 @@ def advance(core: Core, timestamp: float, now: float) -> int:
     tolerance = max(0.5 * period_s, timing["jitter_s"])
     if stamp == timing["stamp_s"] or deviation < -tolerance:
         timing["unordered"] += 1
+        if stamp > timing["stamp_s"] and timing["rate_samples"] > 0:
+            timing["rate_samples"] += 1  # a sample of its own, too early: what a stream that is too fast sends
         return -1
     timing["stamp_s"] = stamp
     missing = 0
@@ -60,25 +62,29 @@ def advance(core: Core, timestamp: float, now: float) -> int:
         timing["drift"] = min(MAX_DRIFT, max(-MAX_DRIFT, drift))
     timing["index"] += missing + 1
     timing["missing"] += missing
-    _watch_rate(core, stamp, missing)
+    _watch_rate(core, missing)
     return missing
 
 
 @inner
-def _watch_rate(core: Core, stamp: float, missing: int) -> None:
-    """Compare the samples of each window to its length; a gap that alone would decide begins a new one."""
+def _watch_rate(core: Core, missing: int) -> None:
+    """Compare the samples of each window to its length; a gap that alone would decide begins a new one.
+
+    The fitted clock measures the length: single stamps may lie as far off as the limit.
+    """
     timing = core.timing[0]
+    time_s = timing["time_s"]
     if timing["rate_samples"] == 0 or missing * timing["period_s"] > 0.5 * RATE_LIMIT * RATE_WINDOW_S:
-        timing["rate_from_s"] = stamp
+        timing["rate_from_s"] = time_s
         timing["rate_samples"] = 1
         return
-    length_s = stamp - timing["rate_from_s"]
+    length_s = time_s - timing["rate_from_s"]
     if length_s < RATE_WINDOW_S:
         timing["rate_samples"] += 1
         return
     share = timing["rate_samples"] * timing["period_s"] / length_s
     timing["off_rate"] = 0 if abs(share - 1.0) <= RATE_LIMIT else 1
-    timing["rate_from_s"] = stamp
+    timing["rate_from_s"] = time_s
     timing["rate_samples"] = 1
 
 

@@ -206,37 +206,65 @@ def draw_sine(seconds: float, *, sfreq: float = SFREQ) -> NDArray[np.float64]:
 
 
 class Script:
-    """Hand-made inputs; samples carry the sine, come one period after the other and arrive at once."""
+    """Hand-made inputs; samples carry the sine, come one period after the other and arrive at once.
+
+    Attributes
+    ----------
+    told, rows
+        Every input so far, and the values of those that are samples.
+    others
+        What channels after the first hold.
+    """
 
     def __init__(self, core: Core) -> None:
         self.core = core
         self.events = np.zeros(0, EVENT)
         self.told: list[tuple[float, ...]] = []
+        self.rows: list[tuple[float, ...]] = []
+        self.others: tuple[float, ...] = ()
         self.n_samples = 0
         self.now = 0.0
+
+    def inputs(self) -> NDArray[np.void]:
+        """Return all inputs so far."""
+        return np.array(self.told, INPUT)
+
+    def values(self) -> NDArray[np.float64]:
+        """Return the samples that they refer to, of shape (n_samples, n_channels)."""
+        return np.array(self.rows, dtype=float).reshape(len(self.rows), 1 + len(self.others))
 
     def tell(
         self, kind: InputKind, *, code: int = 0, value: float = 0.0, timestamp: float = 0.0, now: float = 0.0
     ) -> NDArray[np.void]:
         """Give the core one input and return the events that it led to."""
-        self.told.append((len(self.told), kind, 0 if kind == InputKind.SAMPLE else code, value, timestamp, now))
-        found = replay(self.core, STEPS, no_more_waiting(np.array(self.told[-1:], INPUT)), np.array([[value]]))
+        return self._tell(kind, code, value, timestamp, now)
+
+    def _tell(self, kind: InputKind, code: int, value: float, timestamp: float, now: float) -> NDArray[np.void]:
+        self.told.append((len(self.told), kind, code, value, timestamp, now))
+        newest = np.array(self.rows[-1:], dtype=float) if kind == InputKind.SAMPLE else np.zeros((0, 1))
+        found = replay(self.core, STEPS, np.array(self.told[-1:], INPUT), newest)
         self.events = np.concatenate([self.events, found])
         if kind == InputKind.DEADLINE:
             self.now = now
         return found
 
     def sample(
-        self, value: float | None = None, *, timestamp: float | None = None, now: float | None = None
+        self,
+        value: float | None = None,
+        *,
+        timestamp: float | None = None,
+        now: float | None = None,
+        more: float = 0.0,
     ) -> NDArray[np.void]:
-        """Give the next sample; without more, of the sine, in time."""
+        """Give the next sample; without anything else, of the sine, in time; with ``more`` a newer one waits."""
         period_s = float(self.core.timing["period_s"][0])
         at = self.n_samples * period_s
         self.n_samples += 1
         stamp = at + float(self.core.timing["delay_s"][0]) if timestamp is None else timestamp
         self.now = stamp if now is None else now
         usual = AMPLITUDE_UV * math.cos(2 * math.pi * RHYTHM_HZ * at)
-        return self.tell(InputKind.SAMPLE, value=usual if value is None else value, timestamp=stamp, now=self.now)
+        self.rows.append((usual if value is None else value, *self.others))
+        return self._tell(InputKind.SAMPLE, len(self.rows) - 1, more, stamp, self.now)
 
     def samples(self, n: int) -> NDArray[np.void]:
         """Give ``n`` ordinary samples."""
@@ -270,20 +298,28 @@ class Script:
         return self.deadline(self.until_due())
 
 
-def no_more_waiting(inputs: NDArray[np.void]) -> NDArray[np.void]:
-    """Return inputs whose samples, which a script keeps with their values, come one at a time."""
-    told = inputs.copy()
-    told["value"][told["kind"] == InputKind.SAMPLE] = 0.0
-    return told
-
-
 def repeat_undrained(core: Core, script: Script) -> None:
     """Give a script's inputs to another core at once, so that nobody empties its rings in between."""
-    inputs = np.array(script.told, INPUT)
-    is_sample = inputs["kind"] == InputKind.SAMPLE
-    inputs["code"][is_sample] = np.arange(np.count_nonzero(is_sample))
-    values = np.ascontiguousarray(inputs["value"][is_sample][:, None])
-    _repeat(core, STEPS, no_more_waiting(inputs), values, 0, np.zeros(0))
+    _repeat(core, STEPS, script.inputs(), script.values(), 0, np.zeros(0))
+
+
+def follow_stamps(
+    core: Core, stamps: NDArray[np.float64], *, now: NDArray[np.float64] | None = None
+) -> tuple[NDArray[np.float64], NDArray[np.void]]:
+    """Give a core samples of the sine with these stamps, which come at once unless ``now`` says when.
+
+    Returns
+    -------
+        The samples' times on the fitted clock in s, NaN where one was dropped, and the events.
+    """
+    inputs = np.zeros(len(stamps), INPUT)
+    inputs["number"] = inputs["code"] = np.arange(len(stamps))
+    inputs["kind"] = InputKind.SAMPLE
+    inputs["timestamp"] = stamps
+    inputs["now"] = stamps if now is None else now
+    values = AMPLITUDE_UV * np.cos(2 * np.pi * RHYTHM_HZ * np.nan_to_num(stamps))[:, None]
+    times_s = np.zeros(len(stamps))
+    return times_s, replay(core, STEPS, inputs, values, times_s=times_s)
 
 
 def reasons(events: NDArray[np.void]) -> list[Reason]:
@@ -339,6 +375,11 @@ def script() -> Callable[[Core], Script]:
 @pytest.fixture(scope="session")
 def run() -> Callable[..., Drained]:
     return run_chunks
+
+
+@pytest.fixture(scope="session")
+def follow() -> Callable[..., tuple[NDArray[np.float64], NDArray[np.void]]]:
+    return follow_stamps
 
 
 @pytest.fixture(scope="session")
