@@ -13,9 +13,9 @@ import closedloop.config.shipped
 from closedloop.config.document import read_document
 from closedloop.config.load import check_file, load_pipeline, resolved_yaml, with_recording
 from closedloop.config.pipeline import Condition, Gates, Pipeline, Weights
-from closedloop.config.source import Playback, Synthetic
 from closedloop.config.schema import MODELS, schema_text
 from closedloop.config.shipped import shipped_folder
+from closedloop.config.source import Playback, Synthetic
 from closedloop.errors import ConfigError
 
 CHECKOUT = Path(__file__).parents[2]

@@ -21,18 +21,20 @@ MAX_DATA_AGE_S = 0.05
 
 VALUES = st.sampled_from([None, None, None, math.nan, math.inf, -math.inf, 1e6, 0.0])
 STAMP_OFFSETS_S = st.sampled_from([0.0, 0.0, 0.003, -0.003, 0.05, -0.01, -0.5, math.nan, math.inf])
+MORE = st.sampled_from([0.0, 0.0, 0.0, 1.0])
 ARRIVAL_OFFSETS_S = st.sampled_from([0.0, 0.001, 0.02, 0.2, -0.1, math.nan, math.inf])
 DEADLINE_OFFSETS_S = st.sampled_from([0.0, 0.0, 0.0005, 0.002, 0.06, 0.3, -0.001, -1.0, math.nan])
 COMMANDS = st.tuples(
-    st.sampled_from([*Command, Command.ARM, Command.ARM, 0, 99]), st.sampled_from([0.0, 1.0, 7.0, math.nan])
+    st.sampled_from([*Command, Command.ARM, Command.ARM, 0, 99]), st.sampled_from([0.0, 0.3, 1.0, 7.0, math.nan])
 )
 ACTIONS = st.one_of(
     st.tuples(st.just("usual"), st.integers(5, 25)),
     st.tuples(st.just("usual"), st.integers(5, 25)),
-    st.tuples(st.just("sample"), st.tuples(VALUES, STAMP_OFFSETS_S, ARRIVAL_OFFSETS_S)),
+    st.tuples(st.just("sample"), st.tuples(VALUES, STAMP_OFFSETS_S, ARRIVAL_OFFSETS_S, MORE)),
     st.tuples(st.just("deadline"), DEADLINE_OFFSETS_S),
     st.tuples(st.just("command"), COMMANDS),
     st.tuples(st.just("written"), st.sampled_from([0, 0, 1, -1])),
+    st.tuples(st.just("stream"), st.sampled_from([0, 0, -2, 1])),
     st.tuples(st.just("clock"), st.sampled_from([0.0, 0.001, 0.3, -0.3, math.nan, math.inf])),
     st.tuples(st.just("device"), st.sampled_from([0, 1, 2])),
 )
@@ -46,6 +48,7 @@ class Witness:
         self.core = told.core
         self.now = -math.inf
         self.armed = bool(self.core.gate["armed"][0])
+        self.armed_from_s = -math.inf
         self.ready = True
         self.correction_s = 0.0
         self.newest_s = -math.inf
@@ -70,18 +73,19 @@ class Witness:
                 continue
             assert kind == InputKind.DEADLINE
             assert self.armed
+            assert event["due_s"] >= self.armed_from_s
             assert self.ready
             assert 0.0 <= now - event["trigger_s"] <= MAX_LATENESS_S
             assert -1e-9 <= now - self.newest_s <= MAX_DATA_AGE_S + 0.01
             assert event["pulse"] > 0 or 0.0 <= event["sd"] <= 0.5
             self.reached_s.append(now + float(self.core.timing["latency_s"][0]))
 
-    def sample(self, value=None, stamp_offset_s=0.0, arrival_offset_s=0.0):
+    def sample(self, value=None, stamp_offset_s=0.0, arrival_offset_s=0.0, more=0.0):
         stamp = self.told.n_samples * 0.01 + stamp_offset_s
         now = max(stamp + self.correction_s, self.now) + arrival_offset_s if arrival_offset_s else stamp
         in_time = self.see(now)
         before = int(self.core.timing["index"][0])
-        events = self.told.sample(value, timestamp=stamp, now=now)
+        events = self.told.sample(value, timestamp=stamp, now=now, more=more)
         if in_time and int(self.core.timing["index"][0]) != before:
             self.newest_s = stamp + self.correction_s
         self.judge(InputKind.SAMPLE, events, now)
@@ -96,7 +100,7 @@ class Witness:
         now = self.now if math.isfinite(self.now) else 0.0
         self.see(now)
         if code == Command.ARM:
-            self.armed = True
+            self.armed, self.armed_from_s = True, value
         elif code not in (Command.PAUSE, Command.RESUME) and not (code == Command.CONDITION and 0 <= value < 1):
             self.armed = False
         self.judge(InputKind.COMMAND, self.told.command(code, value, now=now), now)
@@ -115,6 +119,12 @@ class Witness:
     def written(self, code):
         self.armed &= code == 0
         self.judge(InputKind.WRITTEN, self.told.tell(InputKind.WRITTEN, code=code), self.now)
+
+    def stream(self, code):
+        self.see(self.now if math.isfinite(self.now) else 0.0)
+        self.armed &= code == 0
+        events = self.told.tell(InputKind.STREAM, code=code, now=self.now)
+        self.judge(InputKind.STREAM, events, self.now)
 
     def clock(self, correction_s):
         if math.isfinite(correction_s):
@@ -143,7 +153,7 @@ def limited_core(make_core, pulses=1):
 
 @settings(max_examples=60)
 @given(actions=st.lists(ACTIONS, min_size=1, max_size=15), pulses=st.sampled_from([1, 1, 3]))
-def test_no_sequence_of_inputs_makes_a_pulse_break_a_limit(make_core, script, actions, pulses):
+def test_no_sequence_of_inputs_makes_a_pulse_break_a_limit_and_each_replays(make_core, script, steps, actions, pulses):
     seen = Witness(script(limited_core(make_core, pulses)))
     for name, arguments in actions:
         getattr(seen, name)(*(arguments if isinstance(arguments, tuple) else (arguments,)))
@@ -151,6 +161,10 @@ def test_no_sequence_of_inputs_makes_a_pulse_break_a_limit(make_core, script, ac
     assert np.all(np.diff(seen.reached_s) >= MIN_INTERVAL_S - 1e-9)
     assert np.all(np.diff(seen.first_dues_s) >= 0.5 * PERIOD_S - 1e-9)
     assert seen.core.gate["pulses"][0] == len(seen.reached_s)
+    # What a live session records is these inputs, and what it is verified by is this.
+    told = seen.told
+    again = replay(limited_core(make_core, pulses), steps, told.inputs(), told.values())
+    assert fingerprint(again) == fingerprint(told.events)
 
 
 def test_the_witness_sees_pulses_when_all_is_well(make_core, script):
@@ -176,6 +190,72 @@ def test_no_stretch_of_time_is_without_a_record(make_core, run, sine, bad, missi
     assert steps_s.min(initial=1.0) >= 0.5 * PERIOD_S - 1e-9
     longest_gap_s = np.diff(there).max() / 100.0
     assert steps_s.max(initial=0.0) <= 2 * PERIOD_S + longest_gap_s + 0.02
+
+
+DISTURBANCES = st.lists(
+    st.tuples(
+        st.integers(1, 380),
+        st.one_of(
+            st.tuples(st.just("dropped"), st.integers(1, 40)),
+            st.tuples(st.just("twice"), st.integers(1, 5)),
+            st.tuples(st.just("swapped"), st.just(0)),
+            st.tuples(st.just("late stamp"), st.sampled_from([0.002, 0.004, 0.02, 0.5, 30.0, math.nan, math.inf])),
+            st.tuples(st.just("early stamp"), st.sampled_from([0.002, 0.004, 0.02, 0.5, 30.0])),
+            st.tuples(st.just("clock jumps"), st.sampled_from([-2.0, -0.3, -0.02, -0.004, 0.004, 0.02, 0.3, 2.0])),
+        ),
+    ),
+    max_size=8,
+)
+
+
+def disturb(disturbances):
+    """Return what a stream of 4 s sends: stamps in their order, with these disturbances in them."""
+    stamps = [n / 100.0 for n in range(400)]
+    for place, (what, much) in sorted(disturbances, reverse=True):
+        if what == "dropped":
+            del stamps[place : place + much]
+        elif place + 1 >= len(stamps):
+            continue
+        elif what == "twice":
+            stamps[place:place] = [stamps[place]] * much
+        elif what == "swapped":
+            stamps[place], stamps[place + 1] = stamps[place + 1], stamps[place]
+        elif what == "clock jumps":
+            stamps[place:] = [stamp + much for stamp in stamps[place:]]
+        else:
+            stamps[place] += much if what == "late stamp" else -much
+    return np.array(stamps)
+
+
+@settings(max_examples=60)
+@given(disturbances=DISTURBANCES, jitter_s=st.sampled_from([0.0, 0.015]))
+def test_whatever_a_stream_does_time_goes_on_and_no_pulse_leaves_on_old_data(
+    make_core, run, sine, steps, disturbances, jitter_s
+):
+    stamps = disturb(disturbances)
+
+    def core():
+        return make_core(window=7, timing={"jitter_s": jitter_s})
+
+    played = core()
+    drained = run(played, sine(1.0)[np.arange(len(stamps)) % 10], timestamps=stamps)
+    times_s = np.zeros(len(stamps))
+    events = replay(core(), steps, drained.inputs, drained.values, times_s=times_s)
+    assert fingerprint(events) == fingerprint(drained.events)
+    taken = np.isfinite(times_s)
+    # Stamped on the fitted clock where it was taken, NaN where it was dropped: no time and no place comes twice.
+    assert np.all(np.diff(times_s[taken]) > 0.0)
+    timing = played.timing[0]
+    assert timing["unordered"] == np.count_nonzero(~taken)
+    assert timing["index"] == np.count_nonzero(taken) + timing["missing"] - 1
+    assert np.all(np.diff(events["sample"]) >= 0)
+    came_s = drained.inputs["now"][drained.inputs["kind"] == InputKind.SAMPLE]
+    for event in events[events["kind"] == EventKind.DELIVERED]:
+        newest_s = times_s[taken & (came_s <= event["now_s"])].max()
+        assert event["now_s"] - newest_s <= 0.1 + 1e-9
+    # However long a stretch is, chances are recorded in it; the last may be open when the stream ends.
+    decided_s = np.concatenate([[came_s[0]], events["now_s"], [came_s[-1]]])
+    assert np.diff(decided_s).max() <= 2.0 * PERIOD_S + 0.1 + 0.03
 
 
 def disturbed(sine, seconds=12.0):

@@ -18,6 +18,21 @@ def test_a_stored_core_decides_the_same(make_core, run, sine, tmp_path):
     assert fingerprint(run(core, sine(5.0)).events) == fingerprint(run(again, sine(5.0)).events)
 
 
+def test_every_designed_array_comes_back_as_it_was(make_core):
+    core = make_core(
+        timing={"drift": 1e-4, "jitter_s": 0.003, "correction_s": -12.5, "rate_from_s": 1.0, "rate_samples": 7},
+        witness={"channel": 3, "threshold": 0.5, "expected_s": 0.02, "tolerance_s": 0.003, "high": 1},
+        gate={"armed_from_s": 75.0},
+    )
+    arrays = to_arrays(core)
+    assert {"timing", "witness", "gate"} <= set(arrays)
+    again = to_arrays(from_arrays(arrays))
+    assert list(again) == list(arrays)
+    for name, array in arrays.items():
+        assert again[name].dtype == array.dtype, name
+        assert again[name].tobytes() == array.tobytes(), name
+
+
 def test_storing_copies(make_core):
     core = make_core()
     arrays = to_arrays(core)
@@ -29,6 +44,11 @@ def test_storing_copies(make_core):
     ("change", "message"),
     [
         (lambda arrays: arrays.pop("gate"), "gate is missing"),
+        (lambda arrays: arrays.pop("witness"), "witness is missing"),
+        (
+            lambda arrays: arrays.update(timing=arrays["timing"][["index", "time_s", "period_s"]]),
+            "timing is .* not as this version reads",
+        ),
         (lambda arrays: arrays.update(gate=np.zeros(3)), "gate is float64, 1-dimensional"),
         (lambda arrays: arrays.update(conditions=np.zeros((1, 1))), "conditions is float64, 2-dimensional"),
     ],
