@@ -132,6 +132,21 @@ def _operator(pipeline: "Pipeline", stack: ExitStack) -> "Operator | None":
     return stack.enter_context(Screen())
 
 
+def _latency_rows(latency: dict[str, Any] | None) -> list[tuple[str, str]]:
+    """Return what a live session's latencies were, as rows of a table."""
+    rows = (
+        ("samples arrive", "sample_age_ms", "ms after their time", 1.0),
+        ("decided within", "decision_ms", "µs", 1e3),
+        ("triggers late by", "write_late_ms", "µs", 1e3),
+    )
+    found = [(label, (latency or {}).get(key), unit, factor) for label, key, unit, factor in rows]
+    return [
+        (label, f"{factor * row['p50']:.3g} {unit} (p99 {factor * row['p99']:.3g}, most {factor * row['max']:.3g})")
+        for label, row, unit, factor in found
+        if row is not None
+    ]
+
+
 def _show(outcome: "Outcome", summary: dict[str, Any], folder: Path) -> None:
     """Print what a session came to."""
     from closedloop.session.summary import degrees_text
@@ -156,6 +171,10 @@ def _show(outcome: "Outcome", summary: dict[str, Any], folder: Path) -> None:
         )
     if summary["true_phase_error"] is not None:
         table.add_row("true phase", degrees_text(summary["true_phase_error"]))
+    if summary["disturbed"]:
+        table.add_row("", f"{summary['disturbed']} pulses show in the EEG: their own phase is not known")
+    for label, text in _latency_rows(summary["latency"]):
+        table.add_row(label, text)
     if speed is not None:
         table.add_row("speed", f"{speed:.0f} times real time")
     table.add_row("session", str(folder))

@@ -20,6 +20,7 @@ from closedloop.core.state import Core, Steps
 from closedloop.core.storage import from_arrays, step_names, to_arrays
 from closedloop.errors import StreamError
 from closedloop.files import COMPLETE
+from closedloop.session.disturbance import blank_disturbed
 from closedloop.session.facts import machine, now_utc, software
 from closedloop.session.folder import Recorder, SessionFolder, StoredSession
 from closedloop.session.interruption import Interruption
@@ -292,7 +293,16 @@ class _Loop:
             samples=samples if known.all() else samples[np.concatenate([np.ones(first, bool), known])],
             times_s=np.concatenate([rest.times_s, times_s[known] - self._source.delay_s]),
         )
-        assert self._outcome.source is not None
+        assert self._outcome.calibration is not None
+        gates = self._outcome.pipeline.gates
+        self._outcome.disturbed = blank_disturbed(
+            whole,
+            events,
+            self._outcome.calibration.design.montage.places,
+            hold_s=gates.hold_after_pulse_s,
+            limit_uv=gates.artifact_uv,
+            always=self._outcome.device.driver != "simulated",
+        )
         self._outcome.source = OpenedSource(recording=whole, rest=rest, run=whole)
         self._outcome.events = events
         self._outcome.played_s = times_s.size / rest.sfreq

@@ -33,6 +33,8 @@ class Outcome:
         Length of what the loop was given, and how long it took, in s.
     surrogates
         The same run without a rhythm, several times.
+    disturbed
+        Pulses that show in a live session's EEG, whose own phase therefore nobody knows.
     latency
         Distributions of a live session's latencies, in ms.
     trouble
@@ -48,6 +50,7 @@ class Outcome:
     played_s: float = 0.0
     elapsed_s: float = 0.0
     surrogates: list[Phases] = field(default_factory=list)
+    disturbed: int = 0
     latency: dict[str, Any] | None = None
     trouble: str | None = None
 

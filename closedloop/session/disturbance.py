@@ -1,0 +1,54 @@
+"""Pulses that show in the EEG that was recorded with them: what follows one says nothing of the brain's rhythm."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from closedloop.core.records import EventKind
+from closedloop.sources.recording import Recording
+
+LOOK_S = 0.05
+"""A pulse that disturbs shows within so long."""
+
+
+def blank_disturbed(
+    recording: Recording,
+    events: NDArray[np.void],
+    channels: NDArray[np.int64],
+    *,
+    hold_s: float,
+    limit_uv: float,
+    always: bool,
+) -> int:
+    """Turn what pulses have disturbed into NaN, in place, so that no reference is computed from it.
+
+    Parameters
+    ----------
+    recording
+        Of the session, with its pulses in it.
+    events
+        Records of type ``EVENT``.
+    channels
+        Array of shape (n_used,): the channels that are looked at.
+    hold_s
+        For how long after a pulse the EEG is not used, in s.
+    limit_uv
+        A pulse disturbs where a channel's peak-to-peak value right after it is above this, in µV.
+    always
+        Whether every pulse disturbs: a real stimulator's does, however quiet it looks.
+
+    Returns
+    -------
+        How many pulses disturbed.
+    """
+    pulses_s = events["due_s"][events["kind"] == EventKind.DELIVERED]
+    early_s = 0.5 / recording.sfreq
+    begins = np.searchsorted(recording.times_s, pulses_s - early_s)
+    looks = np.searchsorted(recording.times_s, pulses_s + LOOK_S)
+    ends = np.searchsorted(recording.times_s, pulses_s + hold_s)
+    disturbed = 0
+    for begin, look, end in zip(begins, looks, ends, strict=True):
+        after = recording.samples[begin:look][:, channels]
+        if always or (after.size and np.ptp(after, axis=0).max() > limit_uv):
+            recording.samples[begin:end] = np.nan
+            disturbed += 1
+    return disturbed
