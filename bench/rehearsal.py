@@ -1,19 +1,36 @@
 """Two processes side by side, as a lab would start them: a stand-in amplifier, and a live session that listens.
 
-LSL stays on this machine: `LSLAPICFG` points to the tests' loopback-only file unless it is set.
+LSL stays on this machine, and within one run of a benchmark: its settings are the tests' loopback-only ones with a
+session name of its own, so that nobody else's streams are found.
 """
 
+import atexit
 import json
 import os
+import re
+import shutil
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 LOOPBACK = Path(__file__).parents[1] / "tests" / "lsl_loopback.cfg"
-ENVIRONMENT = {"LSLAPICFG": str(LOOPBACK), **os.environ, "OPENBLAS_NUM_THREADS": "1"}
+
+
+def _own_settings() -> str:
+    """Write LSL's settings for this process and its children, and return where."""
+    text = re.sub(r"(?m)^SessionID = .*$", f"SessionID = closedloop-bench-{os.getpid()}", LOOPBACK.read_text())
+    folder = tempfile.mkdtemp(prefix="closedloop-bench-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    path = Path(folder) / "lsl_api.cfg"
+    path.write_text(text)
+    return str(path)
+
+
+ENVIRONMENT = {**os.environ, "LSLAPICFG": _own_settings(), "OPENBLAS_NUM_THREADS": "1"}
 CLOSEDLOOP = [sys.executable, "-c", "from closedloop.cli import main; main()"]
 
 

@@ -15,9 +15,12 @@ from pathlib import Path
 os.environ["LSLAPICFG"] = str(Path(__file__).with_name("lsl_loopback.cfg"))
 os.environ["MPLBACKEND"] = "Agg"
 
+import atexit
 import gc
 import multiprocessing
 import re
+import shutil
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -33,6 +36,20 @@ from numpy.typing import ArrayLike
 import closedloop
 import closedloop.estimators.interface
 from closedloop.jit import source_hash
+
+
+def _settings_of_this_run() -> str:
+    """Write LSL's settings for this process and its children: two runs on one machine never meet each other's streams."""
+    text = Path(os.environ["LSLAPICFG"]).read_text()
+    folder = tempfile.mkdtemp(prefix="closedloop-tests-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    path = Path(folder) / "lsl_api.cfg"
+    path.write_text(re.sub(r"(?m)^SessionID = .*$", f"SessionID = closedloop-tests-{os.getpid()}", text))
+    return str(path)
+
+
+# liblsl reads it when the first of its functions is called, which is later.
+os.environ["LSLAPICFG"] = _settings_of_this_run()
 
 # Compilation happens inside a first example, so no example has a deadline.
 settings.register_profile("local", deadline=None)
