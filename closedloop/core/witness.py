@@ -23,8 +23,12 @@ LONGEST_WAIT_S = 0.2
 
 @inner
 def expect_trigger(core: Core, written_s: float) -> None:
-    """Wait for a trigger that was written to show in the trigger channel."""
-    if core.witness[0]["channel"] >= 0:
+    """Wait for a trigger that was written to show in the trigger channel.
+
+    The oldest that has not been seen is waited for: triggers that follow each other fast must not put off
+    for ever that one is missed.
+    """
+    if core.witness[0]["channel"] >= 0 and math.isnan(core.witness[0]["written_s"]):
         core.witness[0]["written_s"] = written_s
 
 
