@@ -46,8 +46,13 @@ PLAUSIBLE_UV = (0.05, 500.0)
 """How far EEG moves from one tenth of a second to the next: between a disconnected input and a saturated one."""
 BUFFER_S = 360
 """So much the inlet keeps while calibration computes."""
-RESOLVE_S = 0.5
-"""One look around for streams takes so long."""
+RESOLVE_S = 0.8
+"""One look around for streams takes so long.
+
+liblsl asks by multicast at once, its known peers (all there is where a network lets no multicast through) after
+0.5 s, and everybody again after 1.25 s. A look that ends with one of these misses answers, and one in four of
+them takes 5 s longer: the attempt that was about to begin is cancelled too early to notice.
+"""
 OPEN_S = 10.0
 PULL_S = 0.2
 
