@@ -39,7 +39,7 @@ from closedloop.jit import source_hash
 
 
 def _settings_of_this_run() -> str:
-    """Write LSL's settings for this process and its children: two runs on one machine never meet each other's streams."""
+    """Write LSL's settings for this run and its children, so that two runs never meet each other's streams."""
     text = Path(os.environ["LSLAPICFG"]).read_text()
     folder = tempfile.mkdtemp(prefix="closedloop-tests-")
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
