@@ -124,6 +124,8 @@ class Lsl(Model):
     """Where triggers are seen; each is compared to latency_s, and one that drifts or is not seen disarms."""
     wait_s: Annotated[float, Field(gt=0.0, le=86400.0)] = 60.0
     """For how long a stream that is not there yet, or has broken off, is waited for, in s."""
+    realtime: Literal["required", "preferred"] = "preferred"
+    """Whether real-time scheduling must be permitted for anything to be armed; preferred: what is not is said."""
     cpu: Annotated[int, Field(ge=0)] | None = None
     """The core that the loop is bound to; null: an isolated one if there is any, else none."""
 

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from closedloop.core.records import Command, EventKind, InputKind
+from closedloop.session.onsets import channel_onsets
 from closedloop.session.status import Watch, percentile_name
 
 PERCENTILES = (50.0, 99.0, 99.9, 100.0)
@@ -40,6 +41,27 @@ def latency_facts(inputs: NDArray[np.void], events: NDArray[np.void], watch: Wat
         "write_late_ms": percentiles(written["now"] - delivered["trigger_s"]),
         "write_took_ms": percentiles(written["timestamp"] - written["now"]),
     }
+
+
+def trigger_lags(
+    inputs: NDArray[np.void], column: NDArray[np.float64], correction_s: float, threshold: float
+) -> NDArray[np.float64]:
+    """Return from the write of each trigger to the stamp that shows it, of shape (n_written,) in s; NaN for unseen.
+
+    Parameters
+    ----------
+    inputs
+        Records of type ``INPUT``.
+    column
+        Array of shape (n_samples,): the trigger channel in the samples of the inputs.
+    correction_s
+        The clock's first correction.
+    threshold
+        A value above it is high.
+    """
+    written_s = inputs["now"][(inputs["kind"] == InputKind.WRITTEN) & (inputs["code"] == 0)]
+    seen_s = channel_onsets(written_s, corrected_stamps(inputs, correction_s), column, threshold=threshold)
+    return seen_s - written_s
 
 
 def corrected_stamps(inputs: NDArray[np.void], correction_s: float) -> NDArray[np.float64]:

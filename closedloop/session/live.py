@@ -24,7 +24,7 @@ from closedloop.session.disturbance import blank_disturbed
 from closedloop.session.facts import machine, now_utc, software
 from closedloop.session.folder import Recorder, SessionFolder, StoredSession
 from closedloop.session.interruption import Interruption
-from closedloop.session.latency import latency_facts
+from closedloop.session.latency import latency_facts, percentiles, trigger_lags
 from closedloop.session.outcome import Outcome
 from closedloop.session.outlets import Outlets
 from closedloop.session.realtime import undisturbed
@@ -180,6 +180,10 @@ class _Loop:
                     assert supervisor.granted is not None
                     self._operator.say(supervisor.granted.line())
                     folder.note(granted=vars(supervisor.granted))
+                    if self._source.realtime == "required" and not supervisor.granted.realtime:
+                        raise StreamError(
+                            f"source.realtime = required: {'; '.join(supervisor.granted.refused)}: nothing was armed"
+                        )
                     self._supervise(supervisor, recorder, outlets, stimulator, armed, duration_s)
             except (StreamError, LoopError) as error:
                 self._outcome.trouble = str(error)
@@ -307,6 +311,12 @@ class _Loop:
         self._outcome.events = events
         self._outcome.played_s = times_s.size / rest.sfreq
         self._outcome.latency = latency_facts(inputs, events, self._watch)
+        trigger = self._outcome.calibration.design.montage.trigger
+        if trigger >= 0 and self._source.trigger_channel is not None:
+            column = np.ascontiguousarray(samples[first:, trigger])
+            self._outcome.latency["trigger_seen_ms"] = percentiles(
+                trigger_lags(inputs, column, self._watch.correction_s, self._source.trigger_channel.threshold)
+            )
         if self._outcome.trouble is None and not self._interruption.requested:
             self._outcome.status = COMPLETE
 

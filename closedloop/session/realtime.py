@@ -42,6 +42,11 @@ class Granted:
     cpu: int | None
     refused: tuple[str, ...]
 
+    @property
+    def realtime(self) -> bool:
+        """Whether loop and receive threads are scheduled in real time."""
+        return self.loop_scheduler == "fifo" and self.receive_scheduler == "fifo"
+
     def line(self) -> str:
         """Return it in one line."""
         parts = [
