@@ -61,7 +61,8 @@ def trigger_lags(
     """
     written_s = inputs["now"][(inputs["kind"] == InputKind.WRITTEN) & (inputs["code"] == 0)]
     seen_s = channel_onsets(written_s, corrected_stamps(inputs, correction_s), column, threshold=threshold)
-    return seen_s - written_s
+    lags: NDArray[np.float64] = seen_s - written_s
+    return lags
 
 
 def corrected_stamps(inputs: NDArray[np.void], correction_s: float) -> NDArray[np.float64]:
