@@ -41,9 +41,8 @@ class Screen:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        with self._stack, suppress(OSError):  # a terminal that has gone takes nothing any more
-            if self._live is not None:
-                self._live.stop()
+        with self._stack:
+            self.done()
 
     def say(self, line: str) -> None:
         """Show one line that stays."""
@@ -62,6 +61,13 @@ class Screen:
                 self._live = Live(console=err, auto_refresh=False, transient=True, redirect_stdout=False)
                 self._live.start()
             self._live.update(status_panel(status), refresh=True)
+
+    def done(self) -> None:
+        """Take the panel away."""
+        with suppress(OSError):  # a terminal that has gone takes nothing any more
+            if self._live is not None:
+                self._live.stop()
+        self._live = None
 
     def wishes(self) -> list[Wish]:
         """Return what keys were pressed for."""

@@ -31,9 +31,9 @@ def fail(message: str, status: int) -> NoReturn:
 
 @contextmanager
 def show_progress(first: str) -> Iterator[Callable[[str, float], None]]:
-    """Show a bar; what is given out is told what is going on, and which share of that is done."""
+    """Show a bar; what is given out is told what is going on, and which share of that is done; nothing hides it."""
     columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
     # Where nobody watches, a bar would leave an empty line in front of an error's one line.
     with Progress(*columns, console=err, transient=True, disable=not err.is_interactive) as bar:
         task = bar.add_task(first, total=None)
-        yield lambda doing, share: bar.update(task, description=doing, total=1.0, completed=share)
+        yield lambda doing, share: bar.update(task, description=doing, total=1.0, completed=share, visible=bool(doing))

@@ -178,15 +178,18 @@ class _Loop:
             try:
                 with ExitStack() as armed, supervisor:
                     assert supervisor.granted is not None
-                    self._operator.say(supervisor.granted.line())
+                    self._say(supervisor.granted.line())
                     folder.note(granted=vars(supervisor.granted))
                     if self._source.realtime == "required" and not supervisor.granted.realtime:
                         raise StreamError(
                             f"source.realtime = required: {'; '.join(supervisor.granted.refused)}: nothing was armed"
                         )
+                    progress("", 1.0)
                     self._supervise(supervisor, recorder, outlets, stimulator, armed, duration_s)
             except (StreamError, LoopError) as error:
                 self._outcome.trouble = str(error)
+            self._operator.done()
+            progress("running the session again from its record", 0.0)
             self._take(supervisor, recorder, outlets)
         self._finish()
 
@@ -214,7 +217,7 @@ class _Loop:
                 ready = stimulator.ready
                 supervisor.set_device_ready(ready=ready)
             self._obey(supervisor)
-            supervisor.look_after(self._watch.newest, say=self._operator.say)
+            supervisor.look_after(self._watch.newest, say=self._say)
             if now_s - shown_s >= SHOW_EVERY_S:
                 self._operator.show(self._watch.status(now_s, began_s=began_s, need=supervisor.need))
                 shown_s = now_s
@@ -251,10 +254,16 @@ class _Loop:
         from_s = self._rest_end_s + self._outcome.pipeline.calibration.arm_after_s
         supervisor.post(Command.ARM, from_s)
         wait_s = from_s - pylsl.local_clock()
-        self._operator.say("armed" if wait_s <= 0.0 else f"armed, from {wait_s:.1f} s from now on")
+        self._say("armed" if wait_s <= 0.0 else f"armed, from {wait_s:.1f} s from now on")
+
+    def _say(self, line: str) -> None:
+        """Tell the operator, and keep it for the record."""
+        self._outcome.messages.append({"after_s": round(pylsl.local_clock() - self._rest_end_s, 3), "message": line})
+        self._operator.say(line)
 
     def _obey(self, supervisor: Supervisor) -> None:
         for wish in self._operator.wishes():
+            self._say(f"asked to {wish}")
             if wish == Wish.PAUSE:
                 self._watch.paused = True
                 supervisor.post(Command.PAUSE)

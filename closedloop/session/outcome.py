@@ -37,6 +37,8 @@ class Outcome:
         Pulses that show in a live session's EEG, whose own phase therefore nobody knows.
     latency
         Distributions of a live session's latencies, in ms.
+    messages
+        What a live session's operator was told, and how long after the rest's end, in s.
     trouble
         What ended the loop before its time, in one line.
     """
@@ -52,6 +54,7 @@ class Outcome:
     surrogates: list[Phases] = field(default_factory=list)
     disturbed: int = 0
     latency: dict[str, Any] | None = None
+    messages: list[dict[str, Any]] = field(default_factory=list)
     trouble: str | None = None
 
     def phases(self, kind: EventKind) -> Phases:

@@ -85,6 +85,10 @@ class Operator(Protocol):
         """Show the loop's status, in place of the one before."""
         ...
 
+    def done(self) -> None:
+        """Take the status away: the loop has ended."""
+        ...
+
     def wishes(self) -> list[Wish]:
         """Return what was asked for since the last time."""
         ...
@@ -145,7 +149,7 @@ class Watch:
         span_s = float(recent["time_s"][-1] - recent["time_s"][0]) if recent.size > 1 else np.nan
         newest = self.newest
         return Status(
-            state=self._state(),
+            state=self._state(need),
             need=need,
             elapsed_s=now_s - began_s,
             rate_hz=(recent.size - 1) / span_s if span_s > 0.0 else np.nan,
@@ -163,9 +167,11 @@ class Watch:
             loop_p99_s=_percentile(took, 99),
         )
 
-    def _state(self) -> str:
+    def _state(self, need: str) -> str:
         if self.newest is None:
             return "starting"
+        if need and self.newest["armed"] == 1:
+            return "disarmed"  # since the newest sample, which knows nothing of it
         if self.newest["armed"] != 1:
             reason = Reason(int(self.newest["disarmed_by"]))
             return "disarmed" if reason == Reason.NONE else f"disarmed: {reason.label}"

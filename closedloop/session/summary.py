@@ -41,6 +41,7 @@ def summarise(outcome: Outcome) -> dict[str, Any]:
         "replay_speed_x": outcome.played_s / outcome.elapsed_s if outcome.elapsed_s else None,
         "disturbed": outcome.disturbed,
         "latency": outcome.latency,
+        "messages": outcome.messages,
         "trouble": outcome.trouble,
         "fingerprint": fingerprint(events),
     }
