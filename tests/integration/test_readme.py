@@ -26,7 +26,25 @@ def clone(tmp_path):
     return tmp_path
 
 
-@pytest.mark.parametrize("block", [b for b in BLOCKS if commands(b)], ids=lambda block: commands(block)[0][1])
+def takes_real_time(block):
+    """Return whether a block needs a stream or an amplifier; `.ci/live` rehearses what needs no amplifier."""
+    return any(command[1] in {"play", "latency"} for command in commands(block))
+
+
+@pytest.mark.parametrize("block", [b for b in BLOCKS if takes_real_time(b)], ids=lambda block: commands(block)[0][1])
+def test_the_options_of_the_live_commands_are_those_of_the_program(block):
+    for command in commands(block):
+        program = Path(sys.executable).with_name(command[0])
+        said = subprocess.run([program, command[1], "--help"], capture_output=True, text=True, check=True).stdout
+        for option in (word for word in command[2:] if word.startswith("--")):
+            assert option in said
+
+
+@pytest.mark.parametrize(
+    "block",
+    [b for b in BLOCKS if commands(b) and not takes_real_time(b)],
+    ids=lambda block: commands(block)[0][1],
+)
 def test_the_commands_of_the_readme_do_what_it_says(block, clone, request):
     if "Subject" in block:
         request.getfixturevalue("recordings_folder")
