@@ -1,0 +1,237 @@
+"""The core that the benchmarks of the live loop run: every channel conditioned, one linear estimator, every gate on.
+
+It is laid out by hand, as calibration would lay it out: average reference, so that all channels are conditioned and
+watched; high-pass and notch; a complex FIR of 128 taps that predicts the rhythm at every lead. What is unusual is
+said where it is set.
+"""
+
+import math
+from typing import Any
+
+import loopback  # noqa: F401 - before NumPy
+import numba
+import numpy as np
+from numba import types
+from numba.extending import intrinsic
+from numpy.typing import NDArray
+
+from closedloop.core.native import c_write
+from closedloop.core.reasons import Reason
+from closedloop.core.records import EVENT, INPUT, make_ring
+from closedloop.core.replay import guarded_sample
+from closedloop.core.state import (
+    COMMAND_CAPACITY,
+    CORE,
+    EVENT_CAPACITY,
+    GATE,
+    INPUT_CAPACITY,
+    LIMITS,
+    N_BLOCKS,
+    PLAN,
+    POLICY,
+    QUALITY,
+    STEPS,
+    TIMING,
+    TRIAL,
+    WITNESS,
+    Core,
+    Steps,
+    make_extremes,
+    make_signals,
+    pad_steps,
+    record,
+)
+from closedloop.estimators.complex_fir import complex_fir, fir_state
+from closedloop.estimators.interface import LEADS_S, N_LEADS, STEP
+from closedloop.estimators.output import constant_error
+from closedloop.jit import compiled
+from closedloop.signal.circular import wrap
+from closedloop.signal.conditioning import design_conditioning
+from closedloop.signal.rhythm import Rhythm, design_rhythm
+
+N_TAPS = 128
+RHYTHM_HZ = 10.0
+"""Of the sine that is sent."""
+LATENCY_S = 0.02
+"""Trigger to pulse: what every plan looks ahead by at least."""
+QUALITY_WINDOW_S = 0.2
+RARE_S = 2.0
+"""Usual protocols wait so long between pulses."""
+OFTEN_S = 0.004
+"""Pulses so dense that a run of seconds has thousands of deadlines; no device is there to be hurt."""
+N_OFTEN = round(1.0 / RHYTHM_HZ / OFTEN_S)
+JITTER_S = 0.05
+"""A sender that had to wait sends what is due at once: none of that is missing."""
+
+FD, BYTE, WRITES, HEADER = 0, 1, 2, 3
+"""Slots before the filter's: file descriptor, address of the byte, writes so far."""
+
+
+@compiled(STEP)
+def fir_and_write(
+    state: NDArray[np.float64],
+    x: NDArray[np.float64],
+    first: int,
+    stop: int,
+    z: NDArray[np.complex128],
+    sd: NDArray[np.float64],
+) -> None:
+    """Predict, and write one byte after it: a trigger write in every sample's path to its decision."""
+    complex_fir(state[HEADER:], x, first, stop, z, sd)
+    if c_write(int(state[FD]), int(state[BYTE]), 1) == 1:
+        state[WRITES] += 1.0
+
+
+@intrinsic
+def _store(typing_context: Any, value: Any, address: Any) -> Any:
+    """Put a tuple of arrays, as compiled code holds it, at an address."""
+    del typing_context, address
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        del signature
+        builder.store(args[0], builder.inttoptr(args[1], args[0].type.as_pointer()))
+        return context.get_dummy_value()
+
+    return types.void(value, types.intp), generate
+
+
+def _loader(kind: Any) -> Any:
+    """Return a function that takes such a tuple from an address."""
+
+    @intrinsic
+    def load(typing_context: Any, address: Any) -> Any:
+        del typing_context, address
+
+        def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+            del signature
+            return builder.load(builder.inttoptr(args[0], context.get_value_type(kind).as_pointer()))
+
+        return kind(types.intp), generate
+
+    return load
+
+
+_load_core, _load_steps = _loader(CORE), _loader(STEPS)
+_CORE_WORDS = 4096
+"""Of 8 bytes; some fifty arrays take ten each."""
+
+
+@numba.njit(types.void(CORE, STEPS, types.int64[::1]), nogil=True, _nrt=False)
+def _hold(core: Core, steps: Steps, held: NDArray[np.int64]) -> None:
+    _store(core, held.ctypes.data)
+    _store(steps, held[_CORE_WORDS:].ctypes.data)
+
+
+@numba.njit(types.void(types.int64[::1], types.float64[::1], types.float64, types.float64), _nrt=False)
+def decide(held: NDArray[np.int64], values: NDArray[np.float64], stamp: float, now: float) -> None:
+    """Take one sample as the live loop does: what a loop in Python calls.
+
+    To hand over the core's fifty arrays would take Python 1.3 ms a call; they are held ready for compiled code
+    instead. It keeps the interpreter's lock, for to give it away for 10 us would only delay Python.
+    """
+    core, steps = _load_core(held.ctypes.data), _load_steps(held[_CORE_WORDS:].ctypes.data)
+    guarded_sample(core, steps, values, stamp, now, 0.0)
+
+
+def hold(core: Core, steps: Steps) -> NDArray[np.int64]:
+    """Return what `decide` takes; ``core`` must outlive it."""
+    held = np.zeros(2 * _CORE_WORDS, np.int64)
+    _hold(core, steps, held)
+    assert not held[_CORE_WORDS - 64 : _CORE_WORDS].any(), "the core is larger than the room for it"
+    return held
+
+
+def _filter(sfreq: float) -> NDArray[np.float64]:
+    """Return the state of an estimator that a sine of the rhythm's frequency passes unchanged, ahead by each lead."""
+    age_s = (N_TAPS - 1 - np.arange(N_TAPS)) / sfreq
+    window = np.hanning(N_TAPS + 2)[1:-1]
+    rotation = np.exp(2j * np.pi * RHYTHM_HZ * (age_s + LEADS_S[:, None]))
+    weights = 2.0 * window / window.sum() * rotation
+    return fir_state([weights], strides=[1], error=constant_error(np.ones(N_LEADS)))
+
+
+def _warm_rhythm(sfreq: float) -> Rhythm:
+    """Return resonators that have seen enough: a run of seconds is none of warming up."""
+    rhythm = design_rhythm(sfreq, RHYTHM_HZ)
+    rhythm.power[:] = 1.0
+    rhythm.progress[0], rhythm.progress[3] = 0.0, 1e9
+    return rhythm
+
+
+def lay_out(n_channels: int, sfreq: float, *, often: bool, writes_to: int | None, byte: NDArray[np.uint8]) -> Core:
+    """Lay out a core that is disarmed.
+
+    Parameters
+    ----------
+    n_channels, sfreq
+        Of the stream.
+    often
+        Whether a pulse is due every 4 ms, for the lateness of deadlines, instead of every 2 s. Then no limit refuses
+        a pulse that is late: it would take just those out of what is measured.
+    writes_to
+        File descriptor that each sample writes a byte to; None: the estimator is the plain one.
+    byte
+        Array of shape (1,) that is written; it must outlive the loop.
+    """
+    targets = wrap(2.0 * np.pi * np.arange(N_OFTEN) / N_OFTEN) if often else np.array([math.pi])
+    trials = np.zeros(10**6, TRIAL)
+    trials["condition"] = np.arange(trials.size) % targets.size
+    trials["wait_s"] = 0.0 if often else RARE_S
+    state = _filter(sfreq)
+    if writes_to is not None:
+        state = np.concatenate([[writes_to, byte.ctypes.data, 0.0], state])
+    weights = np.full((1, n_channels), -1.0 / n_channels)
+    weights[0, -1] += 1.0
+    watched = np.array([1] * n_channels + [0])
+    return Core(
+        timing=record(
+            TIMING, index=-1, period_s=1.0 / sfreq, now_s=-np.inf, latency_s=LATENCY_S, longest_s=1.0, jitter_s=JITTER_S
+        ),
+        conditioning=design_conditioning(n_channels, sfreq, high_pass_hz=0.5, notch_hz=(50.0,)),
+        signals=make_signals(np.arange(n_channels), [weights], [state]),
+        quality=record(
+            QUALITY,
+            flat_uv=0.01,
+            range_uv=np.inf,
+            block=math.ceil(QUALITY_WINDOW_S * sfreq / (N_BLOCKS - 1)),
+            needed=math.ceil(QUALITY_WINDOW_S * sfreq),
+            cause=Reason.WARM_UP,
+            hold_from_s=np.inf,
+            hold_until_s=-np.inf,
+        ),
+        extremes=make_extremes(np.array([150.0] * n_channels + [np.inf]), watched),
+        rhythm=_warm_rhythm(sfreq),
+        policy=record(
+            POLICY,
+            condition=-1,
+            pulses=1,
+            period_s=OFTEN_S if often else 1.0 / RHYTHM_HZ,
+            plan_ahead_s=0.02,
+            horizon_s=2.0 / sfreq,
+            next_s=-np.inf,
+            last_chance_s=-np.inf,
+            sd_limit=np.inf,
+        ),
+        conditions=targets,
+        trials=trials,
+        plan=record(PLAN),
+        limits=record(
+            LIMITS,
+            max_pulses=trials.size,
+            min_interval_s=OFTEN_S / 4.0 if often else 0.5,
+            max_lateness_s=10.0 if often else 0.001,
+            max_data_age_s=10.0 if often else 0.1,
+            rhythm_snr_db=-300.0,
+            max_phase_sd=math.radians(45.0),
+        ),
+        gate=record(GATE, device_ready=1, last_pulse_s=-np.inf),
+        witness=record(WITNESS, channel=-1, written_s=np.nan),
+        events=make_ring(EVENT, EVENT_CAPACITY),
+        commands=make_ring(INPUT, COMMAND_CAPACITY),
+        inputs=make_ring(INPUT, INPUT_CAPACITY),
+        values=np.zeros((INPUT_CAPACITY, n_channels)),
+    )
+
+
+PLAIN: Steps = pad_steps([complex_fir])
+WRITING: Steps = pad_steps([fir_and_write])
