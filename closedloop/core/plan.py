@@ -7,7 +7,7 @@ time is without a record.
 
 import math
 
-from closedloop.core.clock import electrode_time, trigger_time
+from closedloop.core.clock import electrode_time, freshness, trigger_time
 from closedloop.core.gate import approve_plan
 from closedloop.core.policy import current_condition, current_target, preferred, use_trial, wanted
 from closedloop.core.quality import verdict
@@ -104,7 +104,8 @@ def replan(core: Core, now: float, first: int, stop: int) -> None:
         return
     signal = core.policy[0]["signal"]
     if stop - first < 2:
-        count_unpredicted(core, Reason.STALE, now)
+        fresh = freshness(core, now)
+        count_unpredicted(core, Reason.STALE if fresh == Reason.NONE else fresh, now)
         return
     if not math.isfinite(core.signals.sd[signal, first]):
         reason = verdict(core)
