@@ -1,0 +1,222 @@
+"""The trigger line as a pipe and as a terminal: every byte, and every way in which a write can fail."""
+
+import errno
+import fcntl
+import os
+import time
+import tty
+
+import numpy as np
+import pylsl
+import pytest
+
+from closedloop.config.device import Line
+from closedloop.core.reasons import Reason
+from closedloop.core.records import Command, InputKind
+from closedloop.stimulators.line import open_line
+
+
+def failures(rig):
+    """Return the results of writes that failed."""
+    codes = rig.inputs_of(InputKind.WRITTEN)["code"]
+    return codes[codes != 0].tolist()
+
+
+def expect_disarmed_by_the_first_write(rig, code):
+    """Let a loop go on after its first trigger could not be written, and check what it made of that."""
+    rig.play(0.6)
+    turns_s = rig.sights["told_s"][-1]
+    rig.end()
+    assert failures(rig) == [code]
+    # It counts as delivered: whether the device acted nobody knows.
+    assert len(rig.delivered()) == rig.core.gate["pulses"][0] == 1
+    written = rig.inputs_of(InputKind.WRITTEN)
+    assert written["timestamp"][0] - written["now"][0] < 0.02
+    assert rig.causes() == {Reason.WRITE_FAILED}
+    assert rig.core.gate["armed"][0] == 0
+    assert len(rig.events) >= 4
+    assert turns_s >= rig.due_s(rig.sent - 10)
+
+
+def test_a_pipe_whose_reader_has_gone_disarms(rig, pipe):
+    pipe.close()
+    expect_disarmed_by_the_first_write(rig, errno.EPIPE)
+
+
+def test_a_pipe_that_is_full_disarms_and_holds_nothing_up(rig, pipe):
+    writer = os.open(pipe.path, os.O_WRONLY | os.O_NONBLOCK)
+    size = fcntl.fcntl(writer, fcntl.F_SETPIPE_SZ, 4096)
+    assert os.write(writer, bytes(size)) == size
+    os.close(writer)
+    expect_disarmed_by_the_first_write(rig, errno.EAGAIN)
+
+
+def test_a_terminal_whose_other_end_has_closed_disarms(make_rig):
+    device, line = os.openpty()
+    rig = make_rig(line={"path": os.ttyname(line)})
+    os.close(line)
+    os.close(device)
+    expect_disarmed_by_the_first_write(rig, errno.EIO)
+
+
+def test_a_line_that_works_again_fires_when_somebody_has_armed(rig, pipe):
+    writer = os.open(pipe.path, os.O_WRONLY | os.O_NONBLOCK)
+    size = fcntl.fcntl(writer, fcntl.F_SETPIPE_SZ, 4096)
+    os.write(writer, bytes(size))
+    os.close(writer)
+    rig.play(0.3)
+    assert pipe.take() == bytes(size)
+    rig.post(Command.ARM)
+    rig.play(0.3)
+    rig.end()
+    assert failures(rig) == [errno.EAGAIN]
+    # One delivered event was for the byte that found no room.
+    assert pipe.take() == b"\x01" * (len(rig.delivered()) - 1)
+    assert len(rig.delivered()) >= 3
+
+
+def test_a_serial_port_gets_each_pulses_bytes(make_rig):
+    device, line = os.openpty()
+    tty.setraw(line)
+    rig = make_rig(line={"path": os.ttyname(line), "on": "02ff", "off": "0000", "off_after_s": 0.01})
+    rig.play(0.6)
+    rig.wait(0.05)
+    rig.end()
+    content = os.read(device, 4096)
+    os.close(line)
+    os.close(device)
+    assert len(rig.delivered()) >= 4
+    assert content == b"\x02\xff\x00\x00" * len(rig.delivered())
+
+
+def test_the_line_is_taken_back_after_its_time(make_rig, start_sender, pipe):
+    start_sender()
+    rig = make_rig(external=True, line={"off": "00", "off_after_s": 0.03})
+    until_s = pylsl.local_clock() + 0.8
+    came = []
+    while pylsl.local_clock() < until_s:
+        came.extend((byte, pylsl.local_clock()) for byte in pipe.take())
+        rig.attend()
+        time.sleep(0.001)
+    rig.end()
+    content = bytes(byte for byte, _ in came)
+    n = len(content) // 2
+    assert n >= 5
+    assert content[: 2 * n] == b"\x01\x00" * n
+    times_s = np.array([at_s for _, at_s in came[: 2 * n]]).reshape(n, 2)
+    # Watched each ms, on a machine that does other things as well.
+    high_s = np.diff(times_s, axis=1)
+    assert 0.025 <= np.median(high_s) <= 0.05
+
+
+def test_a_line_that_is_high_at_the_end_is_taken_back(make_rig, pipe):
+    rig = make_rig(line={"off": "00", "off_after_s": 0.05})
+    while not rig.delivered().size:
+        rig.send()
+        rig.attend()
+    content = pipe.take()
+    rig.end()
+    assert content + pipe.take() == b"\x01\x00"
+
+
+def test_a_line_that_is_left_is_low(pipe):
+    with open_line(Line(path=str(pipe.path))):
+        pass
+    assert pipe.take() == b"\x00"
+
+
+def test_each_delivered_pulse_is_one_byte_and_none_comes_after_disarming(rig, pipe):
+    rig.play(0.5)
+    rig.post(Command.DISARM)
+    rig.play(0.05)
+    content = pipe.take()
+    rig.play(0.4)
+    rig.end()
+    disarmed_s = rig.commands(Command.DISARM)[0]
+    assert content == b"\x01" * len(rig.delivered())
+    assert len(content) >= 3
+    assert pipe.take() == b""
+    assert not rig.delivered(disarmed_s).size
+    written = rig.inputs_of(InputKind.WRITTEN)
+    assert len(written) == len(rig.delivered())
+    assert (written["code"] == 0).all()
+    # The trigger leaves as long before the pulse as the device takes, and no sooner.
+    assert (written["now"] >= rig.delivered()["trigger_s"]).all()
+
+
+# A channel that shows the triggers
+
+
+@pytest.fixture
+def witnessed(make_rig, make_amplifier, make_core, pipe):
+    """Return a function that starts a loop whose second channel is high for one sample per trigger, some time later."""
+
+    def start(*, missed=(), after_s=0.0, trials=()):
+        core = make_core(
+            n_channels=2,
+            witness={"channel": 1, "threshold": 0.5, "expected_s": 0.002, "tolerance_s": 0.03},
+            trials=dict(trials),
+        )
+        rig = make_rig(core, amplifier=make_amplifier(labels=("O1", "trigger"), kinds=("EEG", "TRIG")))
+        shown_s = []
+
+        def play(duration_s):
+            seen = 0
+            for _ in range(round(duration_s * rig.sfreq)):
+                rig.wait_until(rig.due_s(rig.sent))
+                for _ in pipe.take():
+                    if seen not in missed:
+                        shown_s.append(pylsl.local_clock() + after_s)
+                    seen += 1
+                high = bool(shown_s) and shown_s[0] <= pylsl.local_clock()
+                if high:
+                    shown_s.pop(0)
+                rig.send(values=[rig.sample(rig.sent)[0], float(high)])
+
+        rig.play = play
+        return rig
+
+    return start
+
+
+def test_triggers_that_are_seen_when_they_should_be_change_nothing(witnessed):
+    rig = witnessed()
+    rig.play(1.0)
+    rig.end()
+    assert len(rig.delivered()) >= 8
+    assert not rig.reasons() & {Reason.TRIGGER_LATE, Reason.TRIGGER_UNSEEN}
+
+
+def test_a_trigger_that_is_seen_too_late_disarms(witnessed):
+    rig = witnessed(after_s=0.06)
+    rig.play(0.6)
+    rig.end()
+    assert len(rig.delivered()) == 1
+    assert Reason.TRIGGER_LATE in rig.reasons()
+    assert rig.core.gate["disarmed_by"][0] == Reason.TRIGGER_LATE
+
+
+def test_a_trigger_that_is_never_seen_disarms(witnessed):
+    rig = witnessed(missed=range(1000), trials={"wait_s": 0.5})
+    rig.play(0.8)
+    rig.end()
+    assert len(rig.delivered()) == 1
+    # It is waited for 0.2 s; until the next one is wanted, that is said first.
+    assert rig.causes() == {Reason.INTERVAL, Reason.TRIGGER_UNSEEN}
+    assert rig.core.gate["disarmed_by"][0] == Reason.TRIGGER_UNSEEN
+
+
+def test_triggers_that_follow_each_other_before_one_is_given_up_are_missed_all_the_same(witnessed):
+    rig = witnessed(missed=range(1000))
+    rig.play(0.8)
+    rig.end()
+    assert rig.core.gate["disarmed_by"][0] == Reason.TRIGGER_UNSEEN
+    assert len(rig.delivered()) <= 4
+
+
+def test_one_trigger_that_is_missed_among_others_disarms(witnessed):
+    rig = witnessed(missed=[2])
+    rig.play(0.9)
+    rig.end()
+    assert rig.core.gate["armed"][0] == 0
+    assert len(rig.delivered()) <= 6
