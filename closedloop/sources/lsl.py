@@ -42,6 +42,8 @@ FORMATS = {
 ROLES: dict[str, Role] = {"eeg": "eeg", "emg": "emg", "trig": "trigger", "trigger": "trigger", "stim": "trigger"}
 RATE_LIMIT = 0.01
 """A rate that differs more from the nominal one is another rate than the one that was announced."""
+REPEATED_LIMIT = 0.01
+"""More samples with the stamp of the one before are no accident: the stream stamps whole chunks."""
 PLAUSIBLE_UV = (0.05, 500.0)
 """How far EEG moves from one tenth of a second to the next: between a disconnected input and a saturated one."""
 BUFFER_S = 360
@@ -324,7 +326,7 @@ def stream_facts(info: pylsl.StreamInfo, source: Lsl) -> StreamFacts:
     roles = tuple(ROLES.get(kind, "misc") for kind in kinds)
     units = tuple(str(unit or "") for unit in (info.get_channel_units() or [None] * len(names)))
     scale = [
-        _scale(name, unit, source.unit, where) if role in {"eeg", "emg"} else 1.0
+        _scale(name, unit, source.unit, where) if role in {"eeg", "emg"} else _scale_of_others(role, unit)
         for name, role, unit in zip(names, roles, units, strict=True)
     ]
     return StreamFacts(
@@ -340,6 +342,11 @@ def stream_facts(info: pylsl.StreamInfo, source: Lsl) -> StreamFacts:
         units=units,
         scale=np.array(scale),
     )
+
+
+def _scale_of_others(role: Role, unit: str) -> float:
+    """Scale what says that it is a potential, for a pipeline may read it; a trigger's threshold is in its own unit."""
+    return 1.0 if role == "trigger" else MICROVOLTS.get(unit.strip().lower(), 1.0)
 
 
 def _scale(channel: str, unit: str, given: str | None, where: str) -> float:
@@ -372,8 +379,17 @@ def rest_recording(
     Raises
     ------
     StreamError
-        Where the samples came at another rate than the stream says.
+        Where there are none, they came at another rate than the stream says, or many share one time stamp.
     """
+    if stamps.size < 2:
+        raise StreamError(f"{facts.name}: {stamps.size} samples came (at least 2 are needed)")
+    repeated = np.count_nonzero(np.diff(stamps) == 0.0) / stamps.size
+    if repeated > REPEATED_LIMIT:
+        raise StreamError(
+            f"{facts.name}: {100 * repeated:.0f} % of its samples have the time stamp of the sample before them "
+            f"(limit: {100 * REPEATED_LIMIT:g} %): its program must give each sample its own, for what has the "
+            "same stamp counts as the same sample"
+        )
     clock = fit_stamps(stamps, facts.sfreq)
     if not abs(clock.rate_hz / facts.sfreq - 1.0) <= RATE_LIMIT:
         raise StreamError(

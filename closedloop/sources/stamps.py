@@ -42,12 +42,17 @@ def fit_stamps(stamps: NDArray[np.float64], sfreq: float) -> Clock:
     Parameters
     ----------
     stamps
-        Array of shape (n_samples,) in s, at least two.
+        Array of shape (n_samples,) in s; of fewer than two the rate is taken as the nominal one.
     sfreq
         Nominal sampling rate in Hz.
     """
+    if stamps.size < 2:
+        return Clock(rate_hz=sfreq, jitter_s=0.5 / sfreq, times_s=stamps.copy())
     index = np.arange(stamps.size)
-    late_s = stamps - stamps[0] - index / sfreq
+    # Lateness counts from the rate at which they came: at quite another one every single step would look like a gap.
+    lag = min(stamps.size - 1, max(1, round(WINDOW_S * sfreq)))
+    period_s = float(np.median(stamps[lag:] - stamps[:-lag])) / lag
+    late_s = stamps - stamps[0] - index * period_s
     middle = median_filter(late_s, size=2 * round(0.5 * WINDOW_S * sfreq) + 1, mode="nearest")
     jitter_s = JITTER_FACTOR * float(np.abs(late_s - middle).max())
     jitter_s = min(LARGEST_JITTER_S, max(0.5 / sfreq, jitter_s))
@@ -57,9 +62,9 @@ def fit_stamps(stamps: NDArray[np.float64], sfreq: float) -> Clock:
     drift = _line(longest, middle)[0]
     smooth = np.concatenate([np.polyval(_line(part, middle), part) for part in parts])
     return Clock(
-        rate_hz=1.0 / (1.0 / sfreq + drift),
+        rate_hz=1.0 / (period_s + drift),
         jitter_s=jitter_s,
-        times_s=stamps[0] + index / sfreq + smooth,
+        times_s=stamps[0] + index * period_s + smooth,
     )
 
 
