@@ -76,15 +76,20 @@ def grant(loop_thread: int, receive_threads: Sequence[int], *, cpu: int | None) 
 
 
 def _schedule(identifiers: Sequence[int], priority: int, refused: list[str]) -> str:
+    scheduled = 0
     try:
         for identifier in identifiers:
             with suppress(ProcessLookupError):  # liblsl's thread that fetched the description has ended
                 os.sched_setscheduler(identifier, os.SCHED_FIFO, os.sched_param(priority))
+                scheduled += 1
     except (OSError, AttributeError) as error:
         why = "not permitted" if isinstance(error, PermissionError) else str(error)
         refused.append(f"SCHED_FIFO: {why}; allow it with rtprio {RECEIVE_PRIORITY} in /etc/security/limits.conf")
         return "ordinary"
-    return "fifo" if identifiers else "ordinary"
+    if not scheduled:
+        refused.append("SCHED_FIFO: no thread was found that it could be given to")
+        return "ordinary"
+    return "fifo"
 
 
 def _isolated() -> int | None:
