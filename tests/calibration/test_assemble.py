@@ -1,5 +1,6 @@
 """Every field of a pipeline, a device and a design lands in the core's state."""
 
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -335,3 +336,37 @@ def test_a_helper_that_does_not_help_is_read_and_not_used(lay_out):
     core, _, found = lay_out(HELPED["by one that is left out"])
     assert found.signals["alpha"].designed.facts["helpers"] == 0
     assert core.signals.first_input.tolist() == [0, 2]
+
+
+LIVE = {"source": {"type": "lsl", "stream": {"type": "EEG"}, "delay_s": 0.02}}
+
+
+def test_the_jitter_that_rest_has_shown_reaches_the_core(make_pipeline, make_device, wired):
+    rest = replace(wired, jitter_s=0.0123)
+    pipeline = make_pipeline(LIVE)
+    core, _ = assemble(pipeline, make_device(), design(pipeline, rest), n_channels=5, sd_limit=np.inf)
+    assert core.timing["jitter_s"][0] == 0.0123
+    assert core.timing["delay_s"][0] == 0.02
+
+
+def test_a_recordings_own_clock_has_no_jitter(lay_out):
+    assert lay_out()[0].timing["jitter_s"][0] == 0.0
+
+
+def test_a_trigger_channel_is_watched_where_it_stands_and_as_the_pipeline_says(lay_out):
+    trigger = {"name": "EMG", "latency_s": 0.003, "threshold": 2.5}
+    witness = lay_out({"source": {**LIVE["source"], "trigger_channel": trigger}})[0].witness[0]
+    assert (witness["channel"], witness["threshold"], witness["expected_s"]) == (0, 2.5, 0.003)
+    # 2 ms, and one period because it is seen in whole samples.
+    assert witness["tolerance_s"] == pytest.approx(0.002 + 1.0 / SFREQ)
+    assert np.isnan(witness["written_s"])
+
+
+@pytest.mark.parametrize("changes", [{}, LIVE])
+def test_without_a_trigger_channel_nothing_is_watched(lay_out, changes):
+    assert lay_out(changes)[0].witness["channel"][0] == -1
+
+
+def test_a_fresh_core_waits_for_its_time_to_be_told_by_whoever_arms_it(lay_out):
+    core, *_ = lay_out({"calibration.arm_after_s": 15.0})
+    assert (core.gate["armed"][0], core.gate["armed_from_s"][0]) == (0, 0.0)

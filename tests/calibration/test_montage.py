@@ -206,3 +206,24 @@ def test_each_signal_has_its_own_helpers(make_pipeline, recording):
     montage = find_montage(pipeline, recording)
     assert [helpers_of(montage, signal) for signal in range(3)] == [["Fz"], ["Fz", "F3", "F7"], []]
     assert [len(montage.inputs(signal)) for signal in range(3)] == [2, 4, 1]
+
+
+def live(make_pipeline, **trigger):
+    source = {"type": "lsl", "stream": {"type": "EEG"}, "trigger_channel": {"latency_s": 0.002, **trigger}}
+    return make_pipeline({"source": source, "signals.alpha.spatial": {"type": "single", "channel": "F3"}})
+
+
+def test_the_trigger_channel_is_found_among_all_channels_and_read_by_no_signal(make_pipeline, recording):
+    montage = find_montage(live(make_pipeline, name="EMG"), recording)
+    assert montage.trigger == NAMES.index("EMG")
+    assert montage.names == ("F3",)
+
+
+def test_without_a_trigger_channel_there_is_none(make_pipeline, recording):
+    assert find_montage(make_pipeline({"source": {"type": "lsl", "stream": {"type": "EEG"}}}), recording).trigger == -1
+    assert find_montage(make_pipeline(), recording).trigger == -1
+
+
+def test_a_trigger_channel_that_is_not_there_is_named_with_those_that_are(make_pipeline, recording, one_line_error):
+    line = one_line_error(ConfigError, find_montage, live(make_pipeline, name="TRIG"), recording)
+    assert line == "source.trigger_channel: channel TRIG is not in rest.edf, which has Fz, EMG, C3, F3, F7"

@@ -461,3 +461,10 @@ def test_a_session_without_interruption_never_stops(session):
 
 def test_the_demonstration_loads_as_it_is_run():
     assert load_pipeline("demo").value.source.recording == "synthetic-alpha"
+
+
+def test_no_pulse_falls_sooner_after_calibration_than_the_pipeline_says(run):
+    events = run({"calibration.arm_after_s": 12.0}).outcome.events
+    assert Reason.NOT_ARMED in events["reason"][events["due_s"] < 42.0]
+    fired = events[events["kind"] == EventKind.DELIVERED]
+    assert 42.0 <= fired["due_s"].min() < 46.0
