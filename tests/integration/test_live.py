@@ -1,0 +1,508 @@
+"""`closedloop run` on a live stream as its users run it, beside `closedloop play`, each a process of its own.
+
+A session takes half a minute, most of it the rest from which it is calibrated. So all sessions run at the same
+time, once, and the tests look at what came of them. Mistakes that end a session before its rest are made in this
+process meanwhile, which need not be started for each.
+"""
+
+import json
+import os
+import pty
+import select
+import signal
+import subprocess
+import sys
+import threading
+import time
+from contextlib import ExitStack, contextmanager, redirect_stderr, redirect_stdout
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pylsl
+import pytest
+from pylsl.util import LostError
+
+from closedloop import cli
+from closedloop.files import DISCLAIMER
+
+pytestmark = [
+    pytest.mark.timeout(300),
+    pytest.mark.skipif(sys.platform != "linux", reason="the live loop runs on Linux"),
+]
+
+PROGRAM = str(Path(sys.executable).with_name("closedloop"))
+RECORDING = "synthetic-alpha"
+CHANNELS = ["Fp1", "F7", "F3", "Fz", "C3"]
+SFREQ = 250.0
+DURATION_S = 7.0
+PATIENCE_S = 100.0
+TERMINAL_COLUMNS = 200
+
+PIPELINE = """\
+name: {name}
+source: {{type: lsl, stream: {{{stream}}}, delay_s: 0.010, wait_s: {wait_s}}}
+conditioning: {{high_pass_hz: 0.5, notch_hz: 50}}
+calibration: {{duration_s: 20}}
+signals:
+  alpha:
+    spatial: {{type: hjorth, center: F3, neighbours: [Fp1, F7, C3, Fz]}}
+    estimator: {{type: wiener}}
+target:
+  signal: alpha
+  conditions: [{{name: trough, phase_deg: 180, marker: 1}}, {{name: random, phase_deg: random, marker: 2}}]
+  withhold: 0.2
+gates: {{rhythm_snr_db: 0, max_phase_sd_deg: 60, hold_after_pulse_s: 0.1}}
+protocol: {{type: single_pulse, pulses: 200, min_interval_s: 0.3}}
+stimulator: {{device: simulated, intensity: {{percent_of_motor_threshold: 100}}}}
+limits: {{max_pulses: 200, max_lateness_s: 0.01}}
+"""
+
+
+@dataclass
+class Program:
+    """A command that runs, or has run, with what it wrote."""
+
+    process: subprocess.Popen | None
+    out_path: Path
+    err_path: Path
+    folder: Path | None = None
+    status: int | None = None
+
+    @property
+    def out(self) -> str:
+        return self.out_path.read_text()
+
+    @property
+    def err(self) -> str:
+        return self.err_path.read_text()
+
+    @property
+    def session(self) -> dict[str, Any]:
+        return json.loads((self.folder / "session.json").read_text())
+
+    @property
+    def summary(self) -> dict[str, Any]:
+        return json.loads((self.folder / "summary.json").read_text())
+
+    @property
+    def events(self) -> list[dict[str, Any]]:
+        return [json.loads(line) for line in (self.folder / "events.jsonl").read_text().splitlines()]
+
+
+def wait_for(condition, what):
+    until = time.monotonic() + PATIENCE_S
+    while not condition():
+        assert time.monotonic() < until, f"waited {PATIENCE_S:g} s in vain for {what}"
+        time.sleep(0.02)
+
+
+class Stage:
+    """Starts commands in one folder, and what is left of them at the end is killed."""
+
+    def __init__(self, path, stack):
+        self.path, self._stack = path, stack
+
+    def start(self, name, *arguments, folder=None, stdin=subprocess.DEVNULL, stderr=None):
+        out_path, err_path = self.path / f"{name}.out", self.path / f"{name}.err"
+        with out_path.open("w") as out, err_path.open("w") as err:
+            process = subprocess.Popen(
+                [PROGRAM, *map(str, arguments)],
+                cwd=self.path,
+                stdin=stdin,
+                stdout=out,
+                stderr=err if stderr is None else stderr,
+                env={**os.environ, "OPENBLAS_NUM_THREADS": "1"},
+            )
+        self._stack.enter_context(process)
+        self._stack.callback(process.kill)
+        return Program(process, out_path, err_path, folder)
+
+    def play(self, name, *arguments):
+        return self.start(name, "play", RECORDING, "--loop", "--source-id", name, "--json", *arguments)
+
+    def run(self, name, *arguments, stream="source_id: amplifier", **options):
+        """Start a live session of a pipeline of that name."""
+        return self.start(name, *self._session(name, stream), *arguments, folder=self._folder(name), **options)
+
+    def run_here(self, name, *, stream):
+        """Run a session that fails in this process, to its end."""
+        program = Program(None, self.path / f"{name}.out", self.path / f"{name}.err", self._folder(name))
+        before, sys.argv = sys.argv, ["closedloop", *map(str, self._session(name, stream, wait_s=1))]
+        try:
+            with (
+                program.out_path.open("w") as out,
+                program.err_path.open("w") as err,
+                redirect_stdout(out),
+                redirect_stderr(err),
+                pytest.raises(SystemExit) as ended,
+            ):
+                cli.main()
+        finally:
+            sys.argv = before
+        program.status = ended.value.code
+        return program
+
+    def _folder(self, name):
+        return self.path / f"session-{name}"
+
+    def _session(self, name, stream, *, wait_s=60):
+        path = self.path / f"{name}.yaml"
+        path.write_text(PIPELINE.format(name=name, stream=stream, wait_s=wait_s))
+        return ["run", path, "--out", self._folder(name), "--surrogates", 0, "--json"]
+
+
+def end(program):
+    program.status = program.process.wait(PATIENCE_S)
+
+
+# Streams that a session cannot use
+
+
+def announce(source_id, *, labels=CHANNELS, unit="microvolts", kind="EEG", rate=SFREQ, number_format="float32"):
+    """Return an outlet; none of those that are refused at once ever sends a sample."""
+    info = pylsl.StreamInfo(source_id, kind, len(labels), rate, number_format, source_id)
+    channels = info.desc().append_child("channels")
+    for label in labels:
+        channel = channels.append_child("channel")
+        for key, value in (("label", label), ("unit", unit), ("type", kind)):
+            channel.append_child_value(key, value)
+    return pylsl.StreamOutlet(info)
+
+
+@contextmanager
+def feeding(outlet, *, uv, rate):
+    """Send noise at a true rate in Hz, in a thread."""
+    over = threading.Event()
+    noise = uv * np.random.default_rng(1).standard_normal((100_000, len(CHANNELS)))
+
+    def feed():
+        start_s, sent = pylsl.local_clock(), 0
+        while not over.wait(0.05):
+            due = int((pylsl.local_clock() - start_s) * rate)
+            if due > sent:
+                stamps_s = [start_s + k / rate for k in range(sent, due)]
+                outlet.push_chunk(noise[sent:due].tolist(), stamps_s)
+                sent = due
+
+    thread = threading.Thread(target=feed, name="feeder")
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
+
+
+MISTAKES = {
+    "no stream": ("type: Nothing", ["no stream with type='Nothing' within 1 s (source.wait_s); there: ", "twin-a"]),
+    "wrong labels": ("source_id: other-labels", ["channel F3 is not in the stream other-labels", "O1"]),
+    "no labels": ("source_id: no-labels", ["names 0 of its 5 channels (desc/channels/channel/label)"]),
+    "no unit": ("source_id: no-unit", ["does not say the unit of channel Fp1: give it as source.unit"]),
+    "markers": ("source_id: markers", ["holds text, not EEG: name the EEG stream"]),
+    "no rate": ("source_id: no-rate", ["has no sampling rate (it says 0 Hz)"]),
+    "two streams": ("type: Twin", ["2 streams match type='Twin' (limit: 1)", "name one by source_id", "twin-a"]),
+}
+LATE_MISTAKES = {
+    "volts called microvolts": ("source_id: volts", ["which no EEG does", "is it in microvolts, as it says?"]),
+    "another rate": ("source_id: slow", ["its samples come at 243.", "but it says 250 Hz (limit: 1 % apart)"]),
+}
+"""Those that only the rest shows."""
+
+
+def open_bad_streams():
+    """Return the outlets that the mistakes need, by name."""
+    return {
+        "other-labels": announce("other-labels", labels=["O1", "O2", "P3", "P4", "Pz"]),
+        "no-labels": announce("no-labels", labels=[""] * 5),
+        "no-unit": announce("no-unit", unit=""),
+        "markers": announce("markers", labels=["marker"], kind="Markers", rate=0.0, number_format="string"),
+        "no-rate": announce("no-rate", rate=0.0),
+        "twin-a": announce("twin-a", kind="Twin"),
+        "twin-b": announce("twin-b", kind="Twin"),
+        "volts": announce("volts"),
+        "slow": announce("slow"),
+    }
+
+
+# What others see of a session
+
+
+@dataclass
+class Seen:
+    """A stream of a running session."""
+
+    info: pylsl.StreamInfo
+    samples: list = field(default_factory=list)
+    stamps_s: list[float] = field(default_factory=list)
+
+    def channels(self):
+        found, channel = [], self.info.desc().child("channels").child("channel")
+        while not channel.empty():
+            found.append(tuple(channel.child_value(key) for key in ("label", "unit", "type")))
+            channel = channel.next_sibling()
+        return found
+
+
+def listen(name, process):
+    """Return what a session sends from when it is found until it ends."""
+    seen, inlets = {}, {}
+    for kind in ("decisions", "alpha"):
+        (found,) = pylsl.resolve_byprop("source_id", f"closedloop-{kind}-{name}", timeout=PATIENCE_S)
+        inlets[kind] = pylsl.StreamInlet(found, recover=False)
+        inlets[kind].open_stream(timeout=10.0)
+        seen[kind] = Seen(inlets[kind].info(timeout=10.0))
+    while process.poll() is None and inlets:
+        for kind in list(inlets):
+            try:
+                samples, stamps_s = inlets[kind].pull_chunk(timeout=0.02)
+            except LostError:
+                del inlets[kind]
+                continue
+            seen[kind].samples.extend(samples)
+            seen[kind].stamps_s.extend(stamps_s)
+    return seen
+
+
+class Terminal:
+    """A pseudo-terminal whose screen is read and whose keys are pressed."""
+
+    def __init__(self):
+        self._ours, self.theirs = pty.openpty()
+        import termios
+
+        termios.tcsetwinsize(self.theirs, (50, TERMINAL_COLUMNS))
+        self.text = ""
+
+    def read(self, timeout_s=0.0):
+        while select.select([self._ours], [], [], timeout_s)[0]:
+            try:
+                more = os.read(self._ours, 65536)
+            except OSError:  # nobody has the other end any more
+                return
+            self.text += more.decode(errors="replace")
+
+    def expect(self, part):
+        """Wait for a text and forget all before it."""
+
+        def found():
+            self.read()
+            return part in self.text
+
+        wait_for(found, f"{part!r} on the terminal")
+        self.text = self.text.partition(part)[2]
+
+    def press(self, key):
+        os.write(self._ours, key.encode())
+
+    def close(self):
+        os.close(self._ours)
+        os.close(self.theirs)
+
+
+def press_keys(terminal, process):
+    """Pause, resume, arm and stop, each once the one before can be seen."""
+    shown = []
+    for key, state in (("", " ARMED "), ("p", " PAUSED "), ("r", " ARMED "), ("a", "asked to arm"), ("s", "")):
+        terminal.press(key)
+        if state:
+            terminal.expect(state)
+            shown.append(state)
+            time.sleep(0.3)
+    while process.poll() is None:
+        terminal.read(0.05)
+    return shown
+
+
+@dataclass
+class Rehearsal:
+    """All that ran."""
+
+    programs: dict[str, Program]
+    seen: dict[str, Seen]
+    shown: list[str]
+
+
+@pytest.fixture(scope="module")
+def rehearsal(tmp_path_factory):
+    """Run every session of this file at the same time."""
+    path = tmp_path_factory.mktemp("live")
+    programs: dict[str, Program] = {}
+    mistaken: dict[str, Program] = {}
+    with ExitStack() as stack:
+        stage = Stage(path, stack)
+        terminal = Terminal()
+        stack.callback(terminal.close)
+        streams = open_bad_streams()
+        stack.callback(streams.clear)
+        stack.enter_context(feeding(streams["volts"], uv=1e-5, rate=SFREQ))
+        stack.enter_context(feeding(streams["slow"], uv=10.0, rate=SFREQ / 1.025))
+        for name in ("SIGTERM", "SIGINT", "SIGHUP"):
+            programs[name] = stage.run(name)
+        programs["keys"] = stage.run("keys", stdin=terminal.theirs, stderr=terminal.theirs)
+        for name, (query, _) in LATE_MISTAKES.items():
+            programs[name] = stage.run(name.replace(" ", "-"), stream=query)
+        wait_for((path / "session-SIGTERM").exists, "a session before its amplifier")
+        programs["amplifier"] = stage.play("amplifier", "--trigger", "trigger")
+        wait_for((path / "trigger").exists, "the amplifier's pipe")
+        programs["whole"] = stage.run("whole", "--duration", DURATION_S, "--trigger", "trigger")
+        watchers = [
+            threading.Thread(target=interrupt, args=(programs[name], getattr(signal, name)))
+            for name in ("SIGTERM", "SIGINT", "SIGHUP")
+        ]
+        seen, shown = {}, []
+        watchers.append(threading.Thread(target=lambda: seen.update(listen("whole", programs["whole"].process))))
+        watchers.append(threading.Thread(target=lambda: shown.extend(press_keys(terminal, programs["keys"].process))))
+        for watcher in watchers:
+            watcher.start()
+        for name, (query, _) in MISTAKES.items():
+            mistaken[name] = stage.run_here(name.replace(" ", "-"), stream=query)
+        for watcher in watchers:
+            watcher.join()
+        for name, program in programs.items():
+            if name != "amplifier":
+                end(program)
+        programs["amplifier"].process.terminate()
+        end(programs["amplifier"])
+        programs["replay"] = stage.start("replay", "replay", programs["whole"].folder)
+        end(programs["replay"])
+        yield Rehearsal({**programs, **mistaken}, seen, shown)
+
+
+def interrupt(program, number):
+    """Send a signal to a session a little after it has been armed."""
+    wait_for(lambda: "\narmed" in program.err or program.process.poll() is not None, "a session to be armed")
+    time.sleep(1.5)
+    program.process.send_signal(number)
+
+
+@pytest.fixture
+def whole(rehearsal):
+    return rehearsal.programs["whole"]
+
+
+def outcomes(events):
+    return [event["outcome"] for event in events]
+
+
+# A whole session
+
+
+def test_a_live_session_delivers_and_says_that_its_record_is_whole(whole):
+    assert whole.status == 0, whole.err
+    assert json.loads(whole.out) == whole.summary
+    assert (whole.summary["status"], whole.session["status"]) == ("complete", "complete")
+    assert (whole.session["verified"], whole.session["replayable"], whole.session["lost"]) == (True, True, 0)
+    delivered = outcomes(whole.events).count("delivered")
+    assert whole.summary["delivered"] == delivered >= 3
+
+
+def test_it_runs_as_long_as_it_was_asked_to(whole):
+    decided_s = [event["decided_s"] for event in whole.events]
+    assert 0.5 * DURATION_S <= decided_s[-1] - decided_s[0] <= DURATION_S + 1.0
+
+
+def test_the_amplifier_saw_a_trigger_for_each_delivered_pulse(rehearsal, whole):
+    sent = json.loads(rehearsal.programs["amplifier"].out)
+    assert sent["triggers"] == whole.summary["delivered"]
+    assert not (whole.folder.parent / "trigger").exists()
+
+
+def test_no_pulse_is_decided_on_old_data(whole):
+    ages_s = [event["sample_age_s"] for event in whole.events if event["outcome"] == "delivered"]
+    assert max(ages_s) <= 0.1
+
+
+def test_it_replays_to_the_same_fingerprint(rehearsal, whole):
+    replay = rehearsal.programs["replay"]
+    assert replay.status == 0
+    expected = f"same: {len(whole.events)} decisions, fingerprint {whole.summary['fingerprint']}"
+    assert " ".join(replay.out.split()) == expected
+
+
+def test_its_latencies_are_in_its_summary(whole):
+    latency = whole.summary["latency"]
+    assert latency["sample_age_ms"]["n"] > 0.5 * DURATION_S * SFREQ
+    assert 0.0 < latency["sample_age_ms"]["p50"] < 20.0
+    assert 0.0 < latency["decision_ms"]["p50"] < 1.0
+    assert latency["write_late_ms"]["n"] == whole.summary["delivered"]
+
+
+# What others see
+
+
+def test_decisions_are_markers_that_agree_with_the_record(rehearsal, whole):
+    seen = rehearsal.seen["decisions"]
+    assert (seen.info.type(), seen.info.nominal_srate(), seen.info.channel_count()) == ("Markers", 0.0, 1)
+    assert seen.channels() == [("decision", "", "Marker")]
+    markers = [json.loads(sample[0]) for sample in seen.samples]
+    assert len(markers) >= 5
+    keys = ("outcome", "reason", "condition", "trial", "pulse", "due_s")
+    expected = [tuple(event[key] for key in keys) for event in whole.events]
+    found = [tuple(marker[key] for key in keys) for marker in markers]
+    # Whoever comes later has missed some; none is missing after that, unless it is still on its way at the end.
+    first = expected.index(found[0])
+    assert found == expected[first : first + len(found)]
+    assert seen.stamps_s == [marker["due_s"] for marker in markers]
+    assert {marker["marker"] for marker in markers} <= {1, 2}
+
+
+def test_the_signal_is_a_stream_with_names_and_units(rehearsal):
+    seen = rehearsal.seen["alpha"]
+    assert (seen.info.type(), seen.info.nominal_srate()) == ("Phase", SFREQ)
+    assert seen.channels() == [
+        ("alpha", "microvolts", "EEG"),
+        ("alpha phase", "degrees", "Misc"),
+        ("alpha phase SD", "degrees", "Misc"),
+        ("alpha amplitude", "microvolts", "Misc"),
+    ]
+    assert seen.info.desc().child_value("predicted_lead_s") == "0.02"
+    assert seen.info.desc().child("acquisition").child_value("manufacturer") == "closedloop"
+    samples, stamps_s = np.array(seen.samples), np.array(seen.stamps_s)
+    assert len(samples) > 0.5 * DURATION_S * SFREQ
+    assert np.median(np.diff(stamps_s)) == pytest.approx(1.0 / SFREQ, rel=0.01)
+    known = np.isfinite(samples[:, 1])
+    assert known.mean() > 0.2
+    assert (np.abs(samples[known, 1]) <= 180.0).all()
+
+
+# How it ends
+
+
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGINT", "SIGHUP"])
+def test_a_signal_disarms_it_and_leaves_a_whole_record(rehearsal, name):
+    program = rehearsal.programs[name]
+    assert program.status == 130
+    last = program.err.splitlines()[-1]
+    assert last == f"error: interrupted: the gate was disarmed; {program.folder} is marked as interrupted"
+    assert (program.session["status"], program.summary["status"]) == ("interrupted", "interrupted")
+    assert (program.session["verified"], program.session["replayable"]) == (True, True)
+    assert len(program.events) >= 3
+    assert program.summary["delivered"] == outcomes(program.events).count("delivered")
+
+
+def test_keys_pause_resume_arm_and_stop_it(rehearsal):
+    program = rehearsal.programs["keys"]
+    assert rehearsal.shown == [" ARMED ", " PAUSED ", " ARMED ", "asked to arm"]
+    assert program.status == 130
+    assert program.session["status"] == "interrupted"
+    asked = [row["message"] for row in program.summary["messages"] if row["message"].startswith("asked to")]
+    assert asked == ["asked to pause", "asked to resume", "asked to arm", "asked to stop"]
+    assert "paused" in program.summary["refused"]
+    assert program.session["verified"]
+
+
+# What it refuses
+
+
+@pytest.mark.parametrize("name", [*MISTAKES, *LATE_MISTAKES])
+def test_a_stream_that_cannot_be_used_is_one_line_and_leaves_nothing(rehearsal, name):
+    program = rehearsal.programs[name]
+    assert (program.status, program.out) == (2, "")
+    disclaimer, line = program.err.splitlines()
+    assert disclaimer == DISCLAIMER
+    assert line.startswith("error: ")
+    for part in {**MISTAKES, **LATE_MISTAKES}[name][1]:
+        assert part in line
+    assert not program.folder.exists()
