@@ -1,7 +1,9 @@
 """Decisions as lines of JSON."""
 
+import errno
 import json
 import math
+import os
 
 import numpy as np
 import pytest
@@ -9,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from closedloop.core.reasons import EXPLANATIONS, Reason
-from closedloop.core.records import EVENT, EventKind
-from closedloop.session.event_lines import event_line
+from closedloop.core.records import EVENT, INPUT, EventKind, InputKind
+from closedloop.session.event_lines import EventLines, event_line
 
 NAMES = ("trough", "random")
 # Where each number of a line comes from; angles are in radians there.
@@ -21,6 +23,7 @@ NUMBERS = {
     "due_s": "due_s",
     "trigger_s": "trigger_s",
     "decided_s": "now_s",
+    "sample_age_s": "age_s",
 }
 ANGLES = {"target_deg": "target", "predicted_phase_deg": "phase", "phase_sd_deg": "sd"}
 
@@ -94,3 +97,92 @@ def test_a_condition_is_its_name_and_after_the_protocol_there_is_none(condition,
 
 def test_names_stay_readable():
     assert '"condition": "谷底 µ"' in event_line(draw_event(), ["谷底 µ"])
+
+
+def draw_write(code=0, now=1.5, returned=1.5001):
+    write = np.zeros(1, INPUT)
+    write["kind"], write["code"], write["now"], write["timestamp"] = InputKind.WRITTEN, code, now, returned
+    return write[0]
+
+
+@pytest.mark.parametrize(
+    ("code", "said"),
+    [
+        (0, None),
+        (errno.EAGAIN, os.strerror(errno.EAGAIN)),
+        (errno.EPIPE, os.strerror(errno.EPIPE)),
+        (-1, "written in part"),
+    ],
+)
+def test_a_delivery_says_when_its_trigger_was_written_and_how_that_went(code, said):
+    line = json.loads(event_line(draw_event(), NAMES, draw_write(code)))
+    assert (line["written_s"], line["write_returned_s"], line["write_error"]) == (1.5, 1.5001, said)
+
+
+def test_what_was_not_written_has_no_result_of_it():
+    line = read(draw_event(kind=EventKind.REFUSED))
+    assert (line["written_s"], line["write_returned_s"], line["write_error"]) == (None, None, None)
+
+
+def events_of(*kinds, first=0):
+    events = np.zeros(len(kinds), EVENT)
+    events["kind"], events["number"] = kinds, first + np.arange(len(kinds))
+    return events
+
+
+def writes_at(*times_s):
+    writes = np.zeros(len(times_s), INPUT)
+    writes["kind"], writes["now"] = InputKind.WRITTEN, times_s
+    return writes
+
+
+D, W, R = EventKind.DELIVERED, EventKind.WITHHELD, EventKind.REFUSED
+
+
+def numbers(lines):
+    return [(line["number"], line["written_s"]) for line in map(json.loads, lines)]
+
+
+def test_each_delivery_has_its_own_write_and_nothing_else_has_one():
+    found = EventLines(NAMES).add(events_of(R, D, W, D), writes_at(1.0, 2.0))
+    assert numbers(found) == [(0, None), (1, 1.0), (2, None), (3, 2.0)]
+
+
+def test_inputs_that_are_no_writes_are_none():
+    inputs = writes_at(1.0, 2.0, 3.0)
+    inputs["kind"][[0, 2]] = InputKind.SAMPLE, InputKind.DEADLINE
+    assert numbers(EventLines(NAMES).add(events_of(D), inputs)) == [(0, 2.0)]
+
+
+def test_a_delivery_waits_for_its_write_and_all_after_it_wait_with_it():
+    lines = EventLines(NAMES)
+    assert numbers(lines.add(events_of(R, D, R, W), writes_at())) == [(0, None)]
+    assert lines.add(events_of(R, first=4), writes_at()) == []
+    assert numbers(lines.add(events_of(), writes_at(1.0))) == [(1, 1.0), (2, None), (3, None), (4, None)]
+
+
+def test_a_write_that_comes_first_waits_for_its_delivery():
+    lines = EventLines(NAMES)
+    assert lines.add(events_of(), writes_at(1.0)) == []
+    assert numbers(lines.add(events_of(D), writes_at())) == [(0, 1.0)]
+
+
+def test_what_remains_at_the_end_is_told_once_without_the_results_that_never_came():
+    lines = EventLines(NAMES)
+    lines.add(events_of(D, R), writes_at())
+    assert numbers(lines.remaining()) == [(0, None), (1, None)]
+    assert lines.remaining() == []
+
+
+@given(kinds=st.lists(st.sampled_from([D, W, R]), max_size=20), cuts=st.lists(st.integers(0, 20), max_size=6))
+def test_lines_do_not_depend_on_when_decisions_and_writes_are_read(kinds, cuts):
+    events, writes = events_of(*kinds), writes_at(*np.arange(float(kinds.count(D))))
+    whole = EventLines(NAMES).add(events, writes)
+    lines, found, seen = EventLines(NAMES), [], (0, 0)
+    for cut in [*sorted(cuts), 20]:
+        upto = min(cut, len(events)), max(seen[1], min(cut - 3, len(writes)))  # writes are read later than decisions
+        found += lines.add(events[seen[0] : upto[0]], writes[seen[1] : upto[1]])
+        seen = upto
+    found += lines.add(events[seen[0] :], writes[seen[1] :])
+    assert found == whole
+    assert len(found) == len(kinds)

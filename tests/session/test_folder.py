@@ -145,6 +145,35 @@ def test_a_recorder_appends_inputs_samples_and_one_line_per_decision(tmp_path):
     assert [json.loads(line)["number"] for line in stored.event_lines()] == [0, 1, 0, 1]
 
 
+def test_the_samples_of_rest_come_before_those_of_the_loop(tmp_path):
+    folder = SessionFolder(tmp_path / "new")
+    rest = np.full((4, 2), -1.0)
+    with Recorder(folder, ["trough"]) as recorder:
+        recorder.write_rest(rest)
+        recorder.write(drained())
+    folder.note(steps=[], conditions=["trough"], recording={"channels": ["A", "B"]})
+    np.testing.assert_array_equal(StoredSession(tmp_path / "new").samples(), np.vstack([rest, drained().values]))
+
+
+def test_a_delivery_whose_write_never_came_is_recorded_at_the_end(tmp_path):
+    folder = SessionFolder(tmp_path / "new")
+    with Recorder(folder, ["trough"]) as recorder:
+        recorder.write(drained())
+        recorder.flush()
+        assert (tmp_path / "new" / "events.jsonl").read_text() == ""
+    lines = (tmp_path / "new" / "events.jsonl").read_text().splitlines()
+    assert [json.loads(line)["written_s"] for line in lines] == [None, None]
+
+
+def test_what_was_flushed_is_there_for_whoever_looks(tmp_path):
+    folder = SessionFolder(tmp_path / "new")
+    with Recorder(folder, ["trough"]) as recorder:
+        recorder.write(drained())
+        recorder.flush()
+        assert (tmp_path / "new" / "samples.bin").stat().st_size == drained().values.nbytes
+        assert (tmp_path / "new" / "inputs.bin").stat().st_size == drained().inputs.nbytes
+
+
 def test_what_was_recorded_before_an_error_is_kept(tmp_path):
     folder = SessionFolder(tmp_path / "new")
 

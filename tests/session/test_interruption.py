@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM, at once or deferred."""
+"""Ctrl-C, SIGTERM and a lost terminal, at once or deferred."""
 
 import os
 import signal
@@ -7,7 +7,7 @@ import pytest
 
 from closedloop.session.interruption import Interruption
 
-SIGNALS = [signal.SIGINT, signal.SIGTERM]
+SIGNALS = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP]
 
 
 def send(number):

@@ -37,6 +37,27 @@ def test_a_replay_does_not_need_the_pipeline_or_the_recording(copied):
     assert replay_session(copied).same
 
 
+def put_rest_in_front(path, *, rows=500, shift=500):
+    """Store a session as a live one is: its rest first, and the inputs count from there on."""
+    samples = np.fromfile(path / "samples.bin", np.float64)
+    np.concatenate([np.full(rows * 6, 1e9), samples]).tofile(path / "samples.bin")
+    inputs = np.fromfile(path / "inputs.bin", INPUT)
+    inputs["code"][inputs["kind"] == InputKind.SAMPLE] += shift
+    inputs.tofile(path / "inputs.bin")
+
+
+def test_a_session_whose_rest_comes_first_replays(copied):
+    put_rest_in_front(copied)
+    assert replay_session(copied).same
+
+
+@pytest.mark.parametrize("shift", [501, -1])
+def test_a_session_whose_inputs_point_beyond_its_samples_is_refused(copied, shift):
+    put_rest_in_front(copied, shift=shift)
+    with pytest.raises(SessionError, match=r"samples\.bin is truncated or inputs\.bin damaged"):
+        replay_session(copied)
+
+
 def change_state(path, name, change):
     with np.load(path / "state.npz") as stored:
         arrays = {key: stored[key] for key in stored.files}
