@@ -100,7 +100,8 @@ def freshness(core: Core, now: float) -> Reason:
     """Return why the newest sample is not of about now: too old, or of a clock that runs ahead; NONE where it is."""
     if is_fresh(core, now):
         return Reason.NONE
-    return Reason.STALE if core.timing[0]["time_s"] < now else Reason.CLOCK
+    # Ahead by more than the limit: where a limit is none, nothing is fresh enough, and no clock is to blame.
+    return Reason.CLOCK if core.timing[0]["time_s"] - now > abs(core.limits[0]["max_data_age_s"]) else Reason.STALE
 
 
 @inner

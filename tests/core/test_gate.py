@@ -122,6 +122,13 @@ def test_stale_where_the_newest_sample_claims_to_come_from_the_future(make_core,
     assert EventKind.DELIVERED not in told.deadline(trigger_s)["kind"]
 
 
+def test_a_clock_that_runs_ahead_is_told_from_data_that_are_old(make_core, script, refused):
+    told = script(make_core(limits={"max_data_age_s": 0.05}))
+    for n in range(30):
+        told.sample(now=n * 0.01 - 0.06)
+    assert set(refused(told.events)) == {Reason.CLOCK}
+
+
 def test_device_not_ready(armed_script, refused):
     armed_script.tell(InputKind.DEVICE, code=0)
     assert set(refused(armed_script.samples(50))) == {Reason.DEVICE_NOT_READY}
