@@ -2,6 +2,7 @@
 
 import math
 
+import numpy as np
 import pytest
 
 from closedloop.core.reasons import Reason
@@ -151,3 +152,30 @@ def test_a_write_that_went_well_changes_nothing(armed_script):
     assert armed_script.core.gate["armed"][0] == 1
     armed_script.n_samples += 1
     assert armed_script.fire()["kind"].tolist() == [EventKind.DELIVERED]
+
+
+def fire_and(told, kind, **what):
+    """Deliver a pulse, tell the core something, and arm it again after a few more chances."""
+    told.fire()
+    told.tell(kind, now=told.now, **what)
+    told.n_samples += 1
+    for n in range(25):
+        told.sample(more=float(n % 3 == 0))
+    told.command(Command.ARM, told.now + 0.05)
+    told.samples(30)
+    told.deadline(told.now)
+
+
+@pytest.mark.uncompiled
+def test_the_compiled_core_takes_a_live_loops_inputs_as_the_plain_python_does(make_core, script, same_as_compiled):
+    told = script(make_core())
+    fire_and(told, InputKind.STREAM, code=BROKEN)
+    fire_and(told, InputKind.WRITTEN, code=ERRNO_EAGAIN)
+    fire_and(told, InputKind.COMMAND, code=Command.LOST)
+    fire_and(told, InputKind.CLOCK, value=math.inf)
+    fire_and(told, InputKind.DEVICE, code=0)
+    expected = {Reason.STREAM_BROKEN, Reason.WRITE_FAILED, Reason.INPUT_LOST, Reason.CLOCK, Reason.DEVICE_NOT_READY}
+    assert expected <= set(told.events["reason"])
+    assert EventKind.DELIVERED in told.events["kind"]
+    events = told.events
+    same_as_compiled(events=np.array([events[name].astype(float) for name in events.dtype.names]))
