@@ -1,7 +1,7 @@
 """What is said on the terminal: results on standard output, errors and progress on standard error."""
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import NoReturn
 
 import typer
@@ -20,7 +20,8 @@ err = Console(stderr=True, markup=False, emoji=False)
 
 def report(message: str) -> None:
     """Print an error's one line."""
-    err.print(Text.assemble(("error: ", "bold red"), message), soft_wrap=True, highlight=False)
+    with suppress(OSError):  # a terminal that has gone takes nothing any more; the status still says it
+        err.print(Text.assemble(("error: ", "bold red"), message), soft_wrap=True, highlight=False)
 
 
 def fail(message: str, status: int) -> NoReturn:
@@ -34,6 +35,11 @@ def show_progress(first: str) -> Iterator[Callable[[str, float], None]]:
     """Show a bar; what is given out is told what is going on, and which share of that is done; nothing hides it."""
     columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
     # Where nobody watches, a bar would leave an empty line in front of an error's one line.
-    with Progress(*columns, console=err, transient=True, disable=not err.is_interactive) as bar:
-        task = bar.add_task(first, total=None)
+    bar = Progress(*columns, console=err, transient=True, disable=not err.is_interactive)
+    task = bar.add_task(first, total=None)
+    bar.start()
+    try:
         yield lambda doing, share: bar.update(task, description=doing, total=1.0, completed=share, visible=bool(doing))
+    finally:
+        with suppress(OSError):  # of a terminal that has gone
+            bar.stop()
