@@ -16,6 +16,7 @@ import threading
 import time
 from contextlib import ExitStack, contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass, field
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +40,12 @@ SFREQ = 250.0
 DURATION_S = 7.0
 PATIENCE_S = 100.0
 TERMINAL_COLUMNS = 200
+ON_TERMINAL = [
+    sys.executable,
+    "-c",
+    "import fcntl, os, sys, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0); os.execv(sys.argv[1], sys.argv[1:])",
+]
+"""Makes standard input the terminal that ends a program when it is lost."""
 
 PIPELINE = """\
 name: {name}
@@ -104,16 +111,17 @@ class Stage:
     def __init__(self, path, stack):
         self.path, self._stack = path, stack
 
-    def start(self, name, *arguments, folder=None, stdin=subprocess.DEVNULL, stderr=None):
+    def start(self, name, *arguments, folder=None, terminal=None):
         out_path, err_path = self.path / f"{name}.out", self.path / f"{name}.err"
         with out_path.open("w") as out, err_path.open("w") as err:
             process = subprocess.Popen(
-                [PROGRAM, *map(str, arguments)],
+                [*([] if terminal is None else ON_TERMINAL), PROGRAM, *map(str, arguments)],
                 cwd=self.path,
-                stdin=stdin,
+                stdin=subprocess.DEVNULL if terminal is None else terminal.theirs,
                 stdout=out,
-                stderr=err if stderr is None else stderr,
+                stderr=err if terminal is None else terminal.theirs,
                 env={**os.environ, "OPENBLAS_NUM_THREADS": "1"},
+                start_new_session=terminal is not None,
             )
         self._stack.enter_context(process)
         self._stack.callback(process.kill)
@@ -297,8 +305,10 @@ class Terminal:
         os.write(self._ours, key.encode())
 
     def close(self):
-        os.close(self._ours)
-        os.close(self.theirs)
+        for fd in (self._ours, self.theirs):
+            if fd >= 0:
+                os.close(fd)
+        self._ours = self.theirs = -1
 
 
 def press_keys(terminal, process):
@@ -334,13 +344,18 @@ def rehearsal(tmp_path_factory):
         stage = Stage(path, stack)
         terminal = Terminal()
         stack.callback(terminal.close)
+        # Compiled once, not by six programs at the same time.
+        import_module("closedloop.session.live")
         streams = open_bad_streams()
         stack.callback(streams.clear)
         stack.enter_context(feeding(streams["volts"], uv=1e-5, rate=SFREQ))
         stack.enter_context(feeding(streams["slow"], uv=10.0, rate=SFREQ / 1.025))
-        for name in ("SIGTERM", "SIGINT", "SIGHUP"):
+        for name in ("SIGTERM", "SIGINT"):
             programs[name] = stage.run(name)
-        programs["keys"] = stage.run("keys", stdin=terminal.theirs, stderr=terminal.theirs)
+        lost = Terminal()
+        stack.callback(lost.close)
+        programs["lost terminal"] = stage.run("lost-terminal", terminal=lost)
+        programs["keys"] = stage.run("keys", terminal=terminal)
         for name, (query, _) in LATE_MISTAKES.items():
             programs[name] = stage.run(name.replace(" ", "-"), stream=query)
         wait_for((path / "session-SIGTERM").exists, "a session before its amplifier")
@@ -349,8 +364,9 @@ def rehearsal(tmp_path_factory):
         programs["whole"] = stage.run("whole", "--duration", DURATION_S, "--trigger", "trigger")
         watchers = [
             threading.Thread(target=interrupt, args=(programs[name], getattr(signal, name)))
-            for name in ("SIGTERM", "SIGINT", "SIGHUP")
+            for name in ("SIGTERM", "SIGINT")
         ]
+        watchers.append(threading.Thread(target=lose, args=(lost,)))
         seen, shown = {}, []
         watchers.append(threading.Thread(target=lambda: seen.update(listen("whole", programs["whole"].process))))
         watchers.append(threading.Thread(target=lambda: shown.extend(press_keys(terminal, programs["keys"].process))))
@@ -375,6 +391,13 @@ def interrupt(program, number):
     wait_for(lambda: "\narmed" in program.err or program.process.poll() is not None, "a session to be armed")
     time.sleep(1.5)
     program.process.send_signal(number)
+
+
+def lose(terminal):
+    """Close a terminal a little after its session has been armed, which sends SIGHUP."""
+    terminal.expect(" ARMED ")
+    time.sleep(1.0)
+    terminal.close()
 
 
 @pytest.fixture
@@ -470,7 +493,7 @@ def test_the_signal_is_a_stream_with_names_and_units(rehearsal):
 # How it ends
 
 
-@pytest.mark.parametrize("name", ["SIGTERM", "SIGINT", "SIGHUP"])
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGINT"])
 def test_a_signal_disarms_it_and_leaves_a_whole_record(rehearsal, name):
     program = rehearsal.programs[name]
     assert program.status == 130
@@ -480,6 +503,14 @@ def test_a_signal_disarms_it_and_leaves_a_whole_record(rehearsal, name):
     assert (program.session["verified"], program.session["replayable"]) == (True, True)
     assert len(program.events) >= 3
     assert program.summary["delivered"] == outcomes(program.events).count("delivered")
+
+
+def test_a_terminal_that_is_lost_ends_it_in_the_same_way(rehearsal):
+    program = rehearsal.programs["lost terminal"]
+    assert program.status == 130
+    assert (program.session["status"], program.summary["status"]) == ("interrupted", "interrupted")
+    assert (program.session["verified"], program.session["replayable"]) == (True, True)
+    assert len(program.events) >= 3
 
 
 def test_keys_pause_resume_arm_and_stop_it(rehearsal):
