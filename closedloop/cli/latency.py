@@ -15,7 +15,8 @@ from closedloop.files import DISCLAIMER
 if TYPE_CHECKING:
     from closedloop.config.load import Loaded
     from closedloop.config.pipeline import Pipeline
-    from closedloop.session.rig import RigLatency, Sight
+    from closedloop.session.onsets import Sight
+    from closedloop.session.rig import RigLatency
 
 BARS = 40
 
@@ -43,7 +44,7 @@ def latency(
         Path | None,
         typer.Option("--out", help="Folder to write; it must not exist.", show_default="sessions/latency-NAME-TIME"),
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print latency.json instead of tables.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print summary.json instead of tables.")] = False,
 ) -> None:
     """Measure a rig: test triggers through gate and record, the stimulator disarmed, found again in the stream."""
     from closedloop.session.interruption import Interruption
@@ -93,11 +94,11 @@ def _measure(
     device = load_device_of(loaded).value
     if trigger is not None:
         device = with_trigger(device, trigger)
+    sight = _sight(loaded, names, threshold)
     with show_progress("loading the core (the first time it is compiled: up to a minute)") as progress:
         from closedloop.session.folder import SessionFolder, default_path
         from closedloop.session.rig import measure_rig
 
-        sight = _sight(loaded, names, threshold)
         folder = SessionFolder(default_path(f"latency-{Path(pipeline).stem}") if out_folder is None else out_folder)
         try:
             found = measure_rig(
@@ -114,14 +115,14 @@ def _measure(
             if not folder.remove_if_unused():
                 folder.close("interrupted")
             raise
-        folder.write_json("latency.json", found.as_json())
+        folder.write_json("summary.json", found.as_json())
         folder.close("interrupted" if interruption.requested else "complete")
     return loaded, found, folder.path
 
 
 def _sight(loaded: "Loaded[Pipeline]", names: tuple[str | None, str | None, str | None], threshold: float) -> "Sight":
     from closedloop.config.source import Lsl
-    from closedloop.session.rig import Sight, Where
+    from closedloop.session.onsets import Sight, Where
 
     chosen = [
         Sight(where, name, threshold)
@@ -163,7 +164,7 @@ def _show(found: "RigLatency", folder: Path) -> None:
             f"delay {content['delay_ms']:.3f} ms{less}"
         )
     out.print(found.granted, soft_wrap=True)
-    out.print(f"Every trigger: {folder / 'latency.json'}", soft_wrap=True)
+    out.print(f"Every trigger: {folder / 'summary.json'}", soft_wrap=True)
     out.print(DISCLAIMER, style="italic")
 
 
@@ -179,8 +180,8 @@ def _write(loaded: "Loaded[Pipeline]", found: "RigLatency") -> None:
     from datetime import UTC, datetime
 
     from closedloop.config.load import amplifier_path
+    from closedloop.session.onsets import Where
     from closedloop.session.rewrite import rewrite
-    from closedloop.session.rig import Where
 
     path = amplifier_path(loaded)
     seen = f"{found.seen.size} test triggers in the {found.sight.where} {found.sight.name}"

@@ -271,7 +271,7 @@ class _Loop:
                 self._watch.paused = False
                 supervisor.post(Command.RESUME)
             elif wish == Wish.ARM:
-                supervisor.post(Command.ARM)
+                self._arm(supervisor)
             else:
                 supervisor.post(Command.STOP)
                 self._interruption.requested = True

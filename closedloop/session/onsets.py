@@ -1,5 +1,8 @@
 """Where test triggers are found again: in a trigger channel, in a marker stream, at an electrode input."""
 
+from dataclasses import dataclass
+from enum import StrEnum
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -9,6 +12,33 @@ LATEST_S = 0.2
 BASELINE_S = 0.02
 STEP_FACTOR = 6.0
 """A step at an electrode stands out from so many times the noise before it."""
+
+
+class Where(StrEnum):
+    """Where triggers are looked for."""
+
+    CHANNEL = "trigger channel"
+    ELECTRODE = "electrode input"
+    MARKERS = "marker stream"
+
+
+@dataclass(frozen=True)
+class Sight:
+    """Where triggers are looked for.
+
+    Attributes
+    ----------
+    where
+        In what.
+    name
+        Of the channel, or of the marker stream.
+    threshold
+        A trigger channel's value above it is high.
+    """
+
+    where: Where
+    name: str
+    threshold: float = 0.5
 
 
 def channel_onsets(

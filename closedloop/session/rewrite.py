@@ -31,7 +31,8 @@ def rewrite(path: Path, values: Mapping[str, Any]) -> None:
     yaml = YAML()
     yaml.width = 120
     yaml.preserve_quotes = True
-    content = read_document(path).root
+    read_document(path)  # says in one line what is wrong with it
+    content = yaml.load(path.read_text(encoding="utf-8"))
     for key, value in values.items():
         content[key] = value
     text = io.StringIO()

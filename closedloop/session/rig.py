@@ -7,7 +7,6 @@ stamp of the EEG; a trigger channel or a marker stream bypasses the EEG's filter
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import Any
 
 import numpy as np
@@ -19,16 +18,17 @@ from closedloop.config.pipeline import Pipeline
 from closedloop.config.source import Lsl
 from closedloop.core.reasons import Reason
 from closedloop.core.records import Command, EventKind, InputKind
-from closedloop.core.replay import Drained
+from closedloop.core.replay import Drained, fingerprint
 from closedloop.core.state import Core, Steps
 from closedloop.core.storage import step_names, to_arrays
 from closedloop.errors import ConfigError, StreamError
+from closedloop.files import DISCLAIMER
 from closedloop.session.facts import machine, now_utc, software
 from closedloop.session.folder import Recorder, SessionFolder
 from closedloop.session.interruption import Interruption
 from closedloop.session.latency import corrected_stamps, latency_facts, percentiles
 from closedloop.session.metronome import metronome
-from closedloop.session.onsets import channel_onsets, electrode_onsets, next_after
+from closedloop.session.onsets import Sight, Where, channel_onsets, electrode_onsets, next_after
 from closedloop.session.realtime import undisturbed
 from closedloop.session.status import Watch
 from closedloop.session.supervisor import Supervisor
@@ -45,33 +45,6 @@ GOLDEN = 0.618034
 """Triggers fall at every place between two samples where their interval is no multiple of the period."""
 
 Progress = Callable[[str, float], None]
-
-
-class Where(StrEnum):
-    """Where triggers are looked for."""
-
-    CHANNEL = "trigger channel"
-    ELECTRODE = "electrode input"
-    MARKERS = "marker stream"
-
-
-@dataclass(frozen=True)
-class Sight:
-    """Where triggers are looked for.
-
-    Attributes
-    ----------
-    where
-        In what.
-    name
-        Of the channel, or of the marker stream.
-    threshold
-        A trigger channel's value above it is high.
-    """
-
-    where: Where
-    name: str
-    threshold: float = 0.5
 
 
 @dataclass(frozen=True)
@@ -91,6 +64,8 @@ class RigLatency:
         The loop's own latencies, as `latency_facts` gives them.
     granted
         What the system gave the loop, in one line.
+    fingerprint
+        Of the decisions.
     """
 
     sight: Sight
@@ -98,6 +73,7 @@ class RigLatency:
     period_s: float
     facts: dict[str, Any]
     granted: str
+    fingerprint: str
 
     @property
     def seen(self) -> NDArray[np.float64]:
@@ -123,6 +99,8 @@ class RigLatency:
             "delay_ms": self.delay_s * 1e3 if self.seen.size else None,
             "lags_ms": [None if np.isnan(lag) else float(lag * 1e3) for lag in self.lag_s],
             "granted": self.granted,
+            "fingerprint": self.fingerprint,
+            "notice": DISCLAIMER,
             **self.facts,
         }
 
@@ -326,5 +304,6 @@ class _Taken:
             case Where.MARKERS:
                 onsets = next_after(written, self._markers.stamps_s)
         period_s = 0.0 if self._sight.where == Where.MARKERS else 1.0 / self._facts.sfreq
-        facts = latency_facts(inputs, np.concatenate(self._events), self.watch)
-        return RigLatency(self._sight, onsets - written, period_s, facts, granted)
+        events = np.concatenate(self._events)
+        facts = latency_facts(inputs, events, self.watch)
+        return RigLatency(self._sight, onsets - written, period_s, facts, granted, fingerprint(events))

@@ -1,0 +1,117 @@
+"""``closedloop latency``: triggers go out through a pipe and come back in the stand-in amplifier's stream."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+PROGRAM = Path(sys.executable).with_name("closedloop")
+DELAY_S = 0.012
+"""What the stand-in amplifier takes from electrode to time stamp."""
+PIPELINE = """
+name: Rig
+source: {{type: lsl, device: amp, stream: {{source_id: {source_id}}}}}
+signals: {{alpha: {{spatial: {{type: single, channel: O1}}, estimator: {{type: wiener}}}}}}
+target: {{signal: alpha, conditions: [{{name: trough, phase_deg: 180}}]}}
+protocol: {{type: single_pulse, pulses: 10, min_interval_s: 2.0}}
+stimulator: {{device: simulated, intensity: {{percent_of_maximum: 10}}}}
+limits: {{max_pulses: 10}}
+"""
+AMPLIFIER = """
+kind: amplifier
+name: Stand-in   # not a real one
+delay: {delay_s: 0.03, origin: guessed}
+"""
+
+
+@pytest.fixture(scope="module")
+def rig(tmp_path_factory):
+    """A playing stand-in amplifier that sees the triggers of a pipe, and a pipeline that names it."""
+    folder = tmp_path_factory.mktemp("rig")
+    for name in ("pipelines", "devices"):
+        (folder / name).mkdir()
+    source_id = f"rig-{os.getpid()}"
+    (folder / "pipelines" / "rig.yaml").write_text(PIPELINE.format(source_id=source_id))
+    (folder / "devices" / "amp.yaml").write_text(AMPLIFIER)
+    pipe = folder / "trigger"
+    options = ["--trigger", pipe, "--trigger-channel", "TRIG", "--divider", "Fp1=2000", "--markers"]
+    identity = ["--name", source_id, "--source-id", source_id, "--delay", str(DELAY_S)]
+    with subprocess.Popen(
+        [PROGRAM, "play", "synthetic-alpha", "--loop", "--at-once", *options, *identity], stderr=subprocess.DEVNULL
+    ) as player:
+        deadline = time.monotonic() + 20.0
+        while not pipe.exists() and time.monotonic() < deadline:
+            time.sleep(0.05)
+        yield folder, source_id, pipe
+        player.terminate()
+
+
+def measure(rig, *arguments, status=0):
+    folder, _, pipe = rig
+    done = subprocess.run(
+        [
+            PROGRAM,
+            "latency",
+            "pipelines/rig.yaml",
+            "--trigger",
+            pipe,
+            "--pulses",
+            "12",
+            "--interval",
+            "0.15",
+            *arguments,
+        ],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == status, done.stderr
+    assert "Traceback" not in done.stderr
+    return done
+
+
+def test_an_electrode_shows_the_delay_and_it_is_written_where_the_amplifier_is_described(rig):
+    folder = rig[0]
+    done = measure(rig, "--electrode", "Fp1", "--json", "--write", "--out", "electrode")
+    found = json.loads(done.stdout[: done.stdout.rindex("}") + 1])
+    assert found["seen"] == found["fired"] == 12
+    # The stand-in amplifier reads the pipe at its own pace: a loaded machine adds some ms.
+    assert DELAY_S * 1e3 - 1.0 <= found["delay_ms"] <= DELAY_S * 1e3 + 6.0
+    assert found["write_late_ms"]["n"] == 12
+    written = (folder / "devices" / "amp.yaml").read_text()
+    assert "# not a real one" in written
+    assert "12 test triggers in the electrode input Fp1" in written
+    assert f"delay_s: {round(found['delay_ms'] / 1e3, 5):g}" in written
+
+
+def test_the_record_of_a_measurement_replays(rig):
+    folder = rig[0]
+    measure(rig, "--channel", "TRIG", "--out", "channel")
+    again = subprocess.run([PROGRAM, "replay", "channel"], cwd=folder, capture_output=True, text=True, check=False)
+    assert again.returncode == 0, again.stderr
+    assert again.stdout.startswith("same: ")
+
+
+def test_a_marker_stream_shows_triggers_without_the_electrodes_delay(rig):
+    found = json.loads(measure(rig, "--markers", f"{rig[1]}-markers", "--json").stdout)
+    assert (found["seen"], found["period_ms"]) == (12, 0.0)
+    assert found["lag_ms"]["p50"] < DELAY_S * 1e3
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ((), "say where triggers are seen"),
+        (("--channel", "TRIG", "--electrode", "Fp1"), "give one of --channel, --electrode and --markers"),
+        (("--electrode", "Cz9"), "has no channel Cz9"),
+        (("--electrode", "O1"), "0 of 12 triggers were seen in O1"),
+    ],
+)
+def test_what_cannot_be_measured_is_one_clear_line(rig, arguments, said):
+    done = measure(rig, *arguments, status=2)
+    assert said in done.stderr
