@@ -17,7 +17,11 @@ beside ``pylsl-own-process``); ``busy-cores`` is a busy process bound to each co
 threads that receive and all of the sender have real-time scheduling, whichever loop it is.
 
 Lateness is that of the call of ``write`` after the trigger's due time, in runs of their own: a pulse is due every
-4 ms, passes the real gate, and no limit takes out those that are late. Its percentiles are of all runs together.
+4 ms, passes the real gate, and no limit takes out those that are late. Its percentiles are of all runs together. The
+sender, which a rig has in another box, is then scheduled as usual: it would drive the loop off its core.
+
+What else ran on this machine is told beside the figures (``others_percent`` of all cores' time): they are worth
+something where that is little.
 """
 
 import argparse
@@ -89,7 +93,7 @@ class Worker:
         """Run a job beside a load."""
         self._pipe.send(job)
         self._receive(START_S)  # the stream is open
-        sender.schedule(job.scheduler)
+        sender.schedule("ordinary" if job.often else job.scheduler)
         with busy_processes(load):
             self._pipe.send("begin")
             result = self._receive(job.seconds + 6.0 * GRACE_S)
