@@ -6,6 +6,7 @@ said where it is set.
 """
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import loopback  # noqa: F401 - before NumPy
@@ -44,7 +45,7 @@ from closedloop.core.state import (
 from closedloop.estimators.complex_fir import complex_fir, fir_state
 from closedloop.estimators.interface import LEADS_S, N_LEADS, STEP
 from closedloop.estimators.output import constant_error
-from closedloop.jit import compiled
+from closedloop.jit import cache_folder, compiled
 from closedloop.signal.circular import wrap
 from closedloop.signal.conditioning import design_conditioning
 from closedloop.signal.rhythm import Rhythm, design_rhythm
@@ -116,13 +117,25 @@ _CORE_WORDS = 4096
 """Of 8 bytes; some fifty arrays take ten each."""
 
 
-@numba.njit(types.void(CORE, STEPS, types.int64[::1]), nogil=True, _nrt=False)
+@compiled(types.void(CORE, STEPS, types.int64[::1]))
 def _hold(core: Core, steps: Steps, held: NDArray[np.int64]) -> None:
     _store(core, held.ctypes.data)
     _store(steps, held[_CORE_WORDS:].ctypes.data)
 
 
-@numba.njit(types.void(types.int64[::1], types.float64[::1], types.float64, types.float64), _nrt=False)
+def _with_the_lock(function: Callable[..., None]) -> Callable[..., None]:
+    """Compile as `compiled` does, but for Python's use: the interpreter's lock is kept."""
+    elsewhere = numba.config.CACHE_DIR
+    numba.config.CACHE_DIR = str(cache_folder())
+    try:
+        signature = types.void(types.int64[::1], types.float64[::1], types.float64, types.float64)
+        result: Callable[..., None] = numba.njit(signature, cache=True, error_model="numpy", _nrt=False)(function)
+        return result
+    finally:
+        numba.config.CACHE_DIR = elsewhere
+
+
+@_with_the_lock
 def decide(held: NDArray[np.int64], values: NDArray[np.float64], stamp: float, now: float) -> None:
     """Take one sample as the live loop does: what a loop in Python calls.
 
