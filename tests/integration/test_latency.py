@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from closedloop.cli import main
+
 PROGRAM = Path(sys.executable).with_name("closedloop")
 DELAY_S = 0.012
 """What the stand-in amplifier takes from electrode to time stamp."""
@@ -50,55 +52,53 @@ def rig(tmp_path_factory):
         player.terminate()
 
 
-def measure(rig, *arguments, status=0):
+@pytest.fixture
+def measure(rig, monkeypatch, capsys):
+    """Return a function that runs the command in this process, which has all compiled, and returns what it said."""
     folder, _, pipe = rig
-    done = subprocess.run(
-        [
-            PROGRAM,
-            "latency",
-            "pipelines/rig.yaml",
-            "--trigger",
-            pipe,
-            "--pulses",
-            "12",
-            "--interval",
-            "0.15",
-            *arguments,
-        ],
-        cwd=folder,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == status, done.stderr
-    assert "Traceback" not in done.stderr
-    return done
+    monkeypatch.chdir(folder)
+
+    def run(*arguments, status=0):
+        fired = ["--trigger", str(pipe), "--pulses", "12", "--interval", "0.15"]
+        monkeypatch.setattr(sys, "argv", ["closedloop", "latency", "pipelines/rig.yaml", *fired, *arguments])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        said = capsys.readouterr()
+        assert (ended.value.code or 0) == status, said.err
+        return said
+
+    return run
 
 
-def test_an_electrode_shows_the_delay_and_it_is_written_where_the_amplifier_is_described(rig):
-    folder = rig[0]
-    done = measure(rig, "--electrode", "Fp1", "--json", "--write", "--out", "electrode")
-    found = json.loads(done.stdout[: done.stdout.rindex("}") + 1])
+def test_an_electrode_shows_the_delay_and_it_is_written_where_the_amplifier_is_described(
+    rig, measure, capsys, monkeypatch
+):
+    said = measure("--electrode", "Fp1", "--json", "--write", "--out", "electrode")
+    found = json.loads(said.out[: said.out.rindex("}") + 1])
     assert found["seen"] == found["fired"] == 12
     # The stand-in amplifier reads the pipe at its own pace: a loaded machine adds some ms.
     assert DELAY_S * 1e3 - 1.0 <= found["delay_ms"] <= DELAY_S * 1e3 + 6.0
     assert found["write_late_ms"]["n"] == 12
-    written = (folder / "devices" / "amp.yaml").read_text()
+    written = (rig[0] / "devices" / "amp.yaml").read_text()
     assert "# not a real one" in written
     assert "12 test triggers in the electrode input Fp1" in written
     assert f"delay_s: {round(found['delay_ms'] / 1e3, 5):g}" in written
+    # The record of a measurement replays like a session's.
+    monkeypatch.setattr(sys, "argv", ["closedloop", "replay", "electrode"])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert not ended.value.code
+    assert capsys.readouterr().out.startswith("same: ")
 
 
-def test_the_record_of_a_measurement_replays(rig):
-    folder = rig[0]
-    measure(rig, "--channel", "TRIG", "--out", "channel")
-    again = subprocess.run([PROGRAM, "replay", "channel"], cwd=folder, capture_output=True, text=True, check=False)
-    assert again.returncode == 0, again.stderr
-    assert again.stdout.startswith("same: ")
+def test_a_trigger_channel_is_shown_as_a_table_with_its_distribution(measure):
+    said = measure("--channel", "TRIG")
+    assert "Triggers seen in TRIG (trigger channel)" in said.out
+    assert "Research software, not a medical device." in said.out
 
 
-def test_a_marker_stream_shows_triggers_without_the_electrodes_delay(rig):
-    found = json.loads(measure(rig, "--markers", f"{rig[1]}-markers", "--json").stdout)
+def test_a_marker_stream_shows_triggers_without_the_electrodes_delay(rig, measure):
+    found = json.loads(measure("--markers", f"{rig[1]}-markers", "--json").out)
     assert (found["seen"], found["period_ms"]) == (12, 0.0)
     assert found["lag_ms"]["p50"] < DELAY_S * 1e3
 
@@ -112,6 +112,5 @@ def test_a_marker_stream_shows_triggers_without_the_electrodes_delay(rig):
         (("--electrode", "O1"), "0 of 12 triggers were seen in O1"),
     ],
 )
-def test_what_cannot_be_measured_is_one_clear_line(rig, arguments, said):
-    done = measure(rig, *arguments, status=2)
-    assert said in done.stderr
+def test_what_cannot_be_measured_is_one_clear_line(measure, arguments, said):
+    assert said in measure(*arguments, status=2).err

@@ -8,7 +8,7 @@ import threading
 import pytest
 
 import closedloop.session.realtime
-from closedloop.session.realtime import LOOP_PRIORITY, RECEIVE_PRIORITY, Granted, grant, mask_signals, undisturbed
+from closedloop.session.realtime import PRIORITY, Granted, grant, mask_signals, undisturbed
 
 LOOP, RECEIVE, ENDED = 101, 202, 303
 
@@ -32,11 +32,10 @@ def test_receive_threads_come_before_the_loop(system):
     granted = grant(LOOP, [RECEIVE, RECEIVE + 1], cpu=None)
     fifo = os.SCHED_FIFO
     assert priorities(system) == {
-        LOOP: (fifo, LOOP_PRIORITY),
-        RECEIVE: (fifo, RECEIVE_PRIORITY),
-        RECEIVE + 1: (fifo, RECEIVE_PRIORITY),
+        LOOP: (fifo, PRIORITY),
+        RECEIVE: (fifo, PRIORITY),
+        RECEIVE + 1: (fifo, PRIORITY),
     }
-    assert RECEIVE_PRIORITY > LOOP_PRIORITY
     assert granted == Granted("fifo", "fifo", True, None, ())
 
 
@@ -48,7 +47,7 @@ def test_what_is_not_permitted_is_said_once_and_not_claimed(system, monkeypatch)
     granted = grant(LOOP, [RECEIVE], cpu=None)
     assert (granted.loop_scheduler, granted.receive_scheduler) == ("ordinary", "ordinary")
     assert granted.refused == (
-        f"SCHED_FIFO: not permitted; allow it with rtprio {RECEIVE_PRIORITY} in /etc/security/limits.conf",
+        f"SCHED_FIFO: not permitted; allow it with rtprio {PRIORITY} in /etc/security/limits.conf",
     )
     assert granted.line().startswith("loop: ordinary scheduling, receive threads: ordinary, memory locked, ")
 
