@@ -3,7 +3,7 @@
 import json
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -165,9 +165,11 @@ def _play(options: "Options", performance: "Performance", tally: "Tally", interr
     pipe = nullcontext(Triggers(None, clock)) if options.trigger is None else trigger_pipe(options.trigger, clock)
     timetable = performance.timetable
     total_s = None if timetable.n_places is None else timetable.n_places / timetable.faults.rate_hz
-    with pipe as triggers, _progress(performance.stream.name, total_s) as progress:
-        with interruption.deferred():
+    with ExitStack() as stack:
+        with interruption.deferred():  # what is begun here is also taken away again
+            triggers = stack.enter_context(pipe)
             outlets = player.open_outlets(performance)
+        progress = stack.enter_context(_progress(performance.stream.name, total_s))
         if interruption.requested:
             raise KeyboardInterrupt
         player.play(performance, outlets, triggers, tally, waiting=waiting, progress=progress)
