@@ -20,6 +20,9 @@ Lateness is that of the call of ``write`` after the trigger's due time, in runs 
 4 ms, passes the real gate, and no limit takes out those that are late. Its percentiles are of all runs together. The
 sender, which a rig has in another box, is then scheduled as usual: it would drive the loop off its core.
 
+Beside it stands the floor: a compiled loop that only waits for moments in the same way (``floor.py``), with FIFO, in
+the same run. Nothing on this machine can be more punctual.
+
 What else ran on this machine is told beside the figures (``others_percent`` of all cores' time): they are worth
 something where that is little.
 """
@@ -41,6 +44,7 @@ from typing import Any, NamedTuple
 import loopback  # noqa: F401 - before NumPy and pylsl
 import numpy as np
 from cohort import show, write
+from floor import floor_lateness
 from numpy.typing import NDArray
 from receivers import GRACE_S, LOOPS, Job, Measured, work
 from sender import Sender
@@ -195,14 +199,15 @@ class Cores:
         return {"elapsed_s": elapsed_s, "stolen_percent": stolen, "others_percent": max(0.0, used - own)}
 
 
-def lateness(runs: Sequence[Measured]) -> dict[str, Any]:
-    """Return, by the scheduler that was granted, n, and percentiles in us, of all runs' lateness together."""
+def lateness(runs: Sequence[Measured], floor: Sequence[NDArray[np.float64]]) -> dict[str, Any]:
+    """Return n, and percentiles in us, of all runs' lateness together: by scheduler granted, and the floor's."""
+    parts = {scheduler: [m.lateness_s for m in runs if m.scheduler == scheduler] for scheduler in ("ordinary", "fifo")}
     found = {}
-    for scheduler in ("ordinary", "fifo"):
-        late = np.concatenate([np.zeros(0), *(m.lateness_s for m in runs if m.scheduler == scheduler)])
+    for name, several in {**parts, "floor, fifo": floor}.items():
+        late = np.concatenate([np.zeros(0), *several])
         if late.size:
             shares = {f"p{p:g}_us": float(np.percentile(late, p) * 1e6) for p in (*PERCENTILES, 100.0)}
-            found[scheduler] = {"n": late.size, **shares}
+            found[name] = {"n": late.size, **shares}
     return found
 
 
@@ -226,14 +231,19 @@ def targets(rows: Sequence[dict[str, Any]], late: dict[str, Any]) -> list[dict[s
     if "fifo" in late:
         value = late["fifo"]["p99_us"]
         listed.append(("lateness under FIFO: p99 in us", value, "<= 10", value <= 10.0))
+        floor = late["floor, fifo"]["p99_us"]
+        listed.append(("the same of a loop that only waits, the floor of this machine", floor, "<= 10", floor <= 10.0))
     return [dict(zip(("target", "found", "wanted", "met"), entry, strict=True)) for entry in listed]
 
 
 Runs = dict[Cell, list[Measured]]
 
 
-def measure(wanted: Sequence[Cell], seconds: float, n_runs: int) -> tuple[Runs, Runs, Sender]:
-    """Run all cells in turn, ``n_runs`` times; return what samples took, how late triggers were, and the sender."""
+def measure(
+    wanted: Sequence[Cell], seconds: float, n_runs: int
+) -> tuple[Runs, Runs, list[NDArray[np.float64]], Sender]:
+    """Run all cells in turn, ``n_runs`` times; return what samples took, how late triggers were, floor and sender."""
+    floor: list[NDArray[np.float64]] = []
     runs: Runs = {cell: [] for cell in wanted}
     often: Runs = {cell: [] for cell in wanted}
     with ExitStack() as stack:
@@ -245,7 +255,10 @@ def measure(wanted: Sequence[Cell], seconds: float, n_runs: int) -> tuple[Runs, 
                 runs[cell].append(run_cell(cell, workers[cell.loop], sender, seconds, often=False))
                 if cell.loop == "closedloop":
                     often[cell].append(run_cell(cell, workers[cell.loop], sender, seconds / 2.0, often=True))
-    return runs, often, sender
+                    if cell.scheduler == "fifo":
+                        with busy_processes(cell.load):
+                            floor.append(floor_lateness(seconds / 2.0, cell.scheduler))
+    return runs, often, floor, sender
 
 
 def _shown(found: dict[str, Any]) -> dict[str, Any]:
@@ -270,10 +283,10 @@ def main() -> None:
     if options.quick:
         wanted, seconds, n_runs = [Cell(loop, "idle", "ordinary") for loop in loops], QUICK_SECONDS, 1
     cores = Cores()
-    runs, often, sender = measure(wanted, seconds, n_runs)
+    runs, often, floor, sender = measure(wanted, seconds, n_runs)
     facts = {**machine(), **cores.facts()}
     rows = [row(cell, sender, runs[cell], often[cell]) for cell in wanted]
-    late = lateness([measured for several in often.values() for measured in several])
+    late = lateness([measured for several in often.values() for measured in several], floor)
     print(", ".join(f"{name}: {value}" for name, value in facts.items()))
     show(f"Sample to write, median of {n_runs} runs of {seconds:g} s", [_shown(found) for found in rows])
     show("Lateness of write, all loads", [{"scheduler": name, **values} for name, values in late.items()])

@@ -1,0 +1,54 @@
+"""What this machine can do at best: a compiled loop that does nothing but wait for moments, as the live loop waits.
+
+A virtual machine whose cores are taken away for a while, or a kernel that wakes late, shows here as well: nothing that
+runs on it can be more punctual.
+"""
+
+import os
+import threading
+from contextlib import suppress
+
+import loopback  # noqa: F401 - before NumPy and pylsl
+import numpy as np
+from numba import types
+from numpy.typing import NDArray
+
+from closedloop.core.live import MARGIN_S
+from closedloop.core.native import lsl_local_clock, sleep
+from closedloop.jit import compiled
+from closedloop.session.realtime import PRIORITY
+
+EVERY_S = 0.004
+"""As often as triggers are due while lateness is measured."""
+
+
+@compiled(types.void(types.float64[::1], types.int64[::1]))
+def wait_for_moments(late_s: NDArray[np.float64], timespec: NDArray[np.int64]) -> None:
+    """Sleep until a margin before each moment, spin to it, and note how late it is then."""
+    due_s = lsl_local_clock()
+    for i in range(late_s.size):
+        due_s += EVERY_S
+        wait_s = due_s - lsl_local_clock() - MARGIN_S
+        if wait_s > 0.0:
+            sleep(timespec, wait_s)
+        while lsl_local_clock() < due_s:
+            pass
+        late_s[i] = lsl_local_clock() - due_s
+
+
+def floor_lateness(seconds: float, scheduler: str) -> NDArray[np.float64]:
+    """Return how late moments were met within so many s by a thread of its own, in s."""
+    late_s = np.zeros(max(1, round(seconds / EVERY_S)))
+    timespec = np.zeros(3, np.int64)
+    timespec[2] = timespec.ctypes.data
+
+    def run() -> None:
+        if scheduler == "fifo":
+            with suppress(OSError):
+                os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(PRIORITY))
+        wait_for_moments(late_s, timespec)
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    thread.join()
+    return late_s
