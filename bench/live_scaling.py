@@ -74,7 +74,7 @@ def measure(n_channels: int, sfreq: float, seconds: float) -> dict[str, Any]:
         correction_s = stream.correction_s()
         core.timing["correction_s"] = correction_s
         stack.enter_context(undisturbed())
-        supervisor = Supervisor(core, PLAIN, stream, source, line, correction_s=correction_s, lead_s=0.02, first_row=0)
+        supervisor = Supervisor(core, PLAIN, stream, source, line, correction_s=correction_s, first_row=0)
         stack.enter_context(supervisor)
         assert supervisor.granted is not None
         sender.schedule(supervisor.granted.loop_scheduler)

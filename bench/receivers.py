@@ -157,7 +157,6 @@ def supervise(job: Job, core: Core, stream: Stream, source: Lsl, line: TriggerLi
         source,
         line,
         correction_s=correction_s,
-        lead_s=0.02,
         first_row=0,
     )
     inputs, events, sights = [], [], []

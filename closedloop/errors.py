@@ -8,6 +8,7 @@
     ├── CalibrationError     a rest recording from which nothing can be designed
     ├── SessionError         a session folder that cannot be read or replayed
     ├── StreamError          a live stream that cannot be found, trusted or followed
+    ├── LoopError            the compiled loop failed, or hangs
     ├── NativeError          a C function that the live loop needs and this system lacks
     ├── OutputError          a folder or a file that cannot be written
     └── StimulatorError      a device that cannot be used as asked
@@ -39,6 +40,10 @@ class SessionError(ClosedloopError):
 
 class StreamError(ClosedloopError):
     """A live stream cannot be found, trusted or followed."""
+
+
+class LoopError(ClosedloopError):
+    """The compiled loop failed or hangs: a defect of the program, or of the system under it."""
 
 
 class NativeError(ClosedloopError):

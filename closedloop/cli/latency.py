@@ -40,6 +40,9 @@ def latency(
     write: Annotated[
         bool, typer.Option("--write", help="Write the result into the amplifier's file in devices/.")
     ] = False,
+    disarmed: Annotated[
+        bool, typer.Option("--disarmed", help="A real stimulator is disarmed and its coil on nobody's head.")
+    ] = False,
     out_folder: Annotated[
         Path | None,
         typer.Option("--out", help="Folder to write; it must not exist.", show_default="sessions/latency-NAME-TIME"),
@@ -57,6 +60,8 @@ def latency(
                 (channel, electrode, markers),
                 threshold,
                 trigger,
+                write,
+                disarmed,
                 pulses,
                 interval_s,
                 out_folder,
@@ -83,6 +88,8 @@ def _measure(
     names: tuple[str | None, str | None, str | None],
     threshold: float,
     trigger: str | None,
+    write: bool,
+    disarmed: bool,
     pulses: int,
     interval_s: float,
     out_folder: Path | None,
@@ -95,6 +102,13 @@ def _measure(
     if trigger is not None:
         device = with_trigger(device, trigger)
     sight = _sight(loaded, names, threshold)
+    if write:
+        _check_writable(loaded, sight)
+    if device.driver != "simulated" and not disarmed:
+        raise ConfigError(
+            f"{device.name} is a real stimulator, and triggers will reach it: disarm it, take the coil off, and say so "
+            "with --disarmed"
+        )
     with show_progress("loading the core (the first time it is compiled: up to a minute)") as progress:
         from closedloop.session.folder import SessionFolder, default_path
         from closedloop.session.rig import measure_rig
@@ -190,7 +204,7 @@ def _write(loaded: "Loaded[Pipeline]", found: "RigLatency") -> None:
         delay_s = round(found.delay_s, 5)
         rewrite(path, {"delay": {"delay_s": delay_s, "origin": f"{origin}, the trigger line's own latency included"}})
         out.print(f"{path}: delay.delay_s = {delay_s:g}", soft_wrap=True)
-    elif found.sight.where == Where.CHANNEL:
+    else:
         latency_s = round(float(found.seen.mean()), 5)
         trigger = {
             "channel": found.sight.name,
@@ -200,7 +214,15 @@ def _write(loaded: "Loaded[Pipeline]", found: "RigLatency") -> None:
         }
         rewrite(path, {"trigger": trigger})
         out.print(f"{path}: trigger.latency_s = {latency_s:g}", soft_wrap=True)
-    else:
+
+
+def _check_writable(loaded: "Loaded[Pipeline]", sight: "Sight") -> None:
+    """Refuse before anything is fired what could not be written afterwards."""
+    from closedloop.config.load import amplifier_path
+    from closedloop.session.onsets import Where
+
+    amplifier_path(loaded)
+    if sight.where == Where.MARKERS:
         raise ConfigError(
             "--write: a marker stream says nothing of the amplifier; look at an electrode or a trigger channel"
         )

@@ -1,6 +1,7 @@
 """The operator's screen of a live session: one status line that is kept, lines that stay, and keys."""
 
 import math
+import os
 import select
 import sys
 import time
@@ -71,14 +72,15 @@ class Screen:
 
     def wishes(self) -> list[Wish]:
         """Return what keys were pressed for."""
-        found = []
+        found: list[Wish] = []
         with suppress(OSError, ValueError):
-            while sys.stdin.isatty() and select.select([sys.stdin], [], [], 0.0)[0]:
-                key = sys.stdin.read(1)
-                if not key:
+            keyboard = sys.stdin.fileno()
+            while os.isatty(keyboard) and select.select([keyboard], [], [], 0.0)[0]:
+                # Not through Python's buffer, in which keys would wait unseen.
+                keys = os.read(keyboard, 256).decode(errors="ignore").lower()
+                if not keys:
                     break
-                if key.lower() in KEYS:
-                    found.append(KEYS[key.lower()])
+                found.extend(KEYS[key] for key in keys if key in KEYS)
         return found
 
 

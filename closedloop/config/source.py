@@ -126,7 +126,7 @@ class Lsl(Model):
     """For how long a stream that is not there yet, or has broken off, is waited for, in s."""
     realtime: Literal["required", "preferred"] = "preferred"
     """Whether real-time scheduling must be permitted for anything to be armed; preferred: what is not is said."""
-    cpu: Annotated[int, Field(ge=0)] | None = None
+    cpu: Annotated[int, Field(ge=0, le=1023)] | None = None
     """The core that the loop is bound to; null: an isolated one if there is any, else none."""
 
     @property

@@ -26,6 +26,8 @@ def on_command(core: Core, code: int, value: float, now: float) -> None:
         _end_plan(core, Reason.NOT_ARMED, now)
     elif not timely:
         return
+    elif code == Command.ARM and gate["stream_broken"] != 0:
+        disarm(core, Reason.STREAM_BROKEN)
     elif code == Command.ARM:
         if gate["armed"] != 1:
             _end_plan(core, Reason.NOT_ARMED, now)
@@ -42,7 +44,15 @@ def on_command(core: Core, code: int, value: float, now: float) -> None:
         if core.plan[0]["status"] == PENDING:
             core.plan[0]["status"] = NO_PLAN  # it was for another target; the next sample plans anew
     else:
-        disarm(core, Reason.INPUT_LOST if code == Command.LOST else Reason.NOT_ARMED)
+        disarm(core, _unasked(code))
+        _end_plan(core, core.gate[0]["disarmed_by"], now)
+
+
+@inner
+def _unasked(code: int) -> Reason:
+    if code == Command.LOST:
+        return Reason.INPUT_LOST
+    return Reason.UNWATCHED if code == Command.UNWATCHED else Reason.NOT_ARMED
 
 
 @inner
@@ -63,11 +73,11 @@ def on_clock(core: Core, correction_s: float) -> None:
 
 @inner
 def on_stream(core: Core, code: int, now: float) -> None:
-    """Take the stream's state: anything but 0 means that it broke off, and disarms."""
+    """Take the stream's state: anything but 0 means that it broke off, 0 that there is one again; both disarm."""
     see_time(core, now)
-    if code != 0:
-        disarm(core, Reason.STREAM_BROKEN)
-        _end_plan(core, Reason.STREAM_BROKEN, now)
+    core.gate[0]["stream_broken"] = 0 if code == 0 else 1
+    disarm(core, Reason.STREAM_BROKEN)
+    _end_plan(core, Reason.STREAM_BROKEN, now)
 
 
 @inner

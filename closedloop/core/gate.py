@@ -68,6 +68,8 @@ def approve_pulse(core: Core, now: float) -> int:
         return reason
     # Within a train the EEG shows the pulses; only its first pulse can be judged by it.
     if core.plan[0]["pulse"] == 0:
+        if not _foreseen_of_late(core, now):
+            return Reason.STALE
         reason = _signal(core)
         if reason != Reason.NONE:
             return reason
@@ -77,6 +79,15 @@ def approve_pulse(core: Core, now: float) -> int:
     if not core.gate[0]["pulses"] + 1 <= limits["max_pulses"]:
         return Reason.MAX_PULSES
     return _recordable(core, now, 1)
+
+
+@inner
+def _foreseen_of_late(core: Core, now: float) -> bool:
+    """Return whether the sample that the plan was made from is not too old, however new the newest is."""
+    plan = core.plan[0]
+    age_s = now - (plan["due_s"] - plan["lead_s"] + core.timing[0]["delay_s"])
+    limit_s = core.limits[0]["max_data_age_s"] + core.policy[0]["horizon_s"]
+    return limit_s < np.inf and age_s <= limit_s
 
 
 @inner

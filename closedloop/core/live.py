@@ -9,7 +9,6 @@ Nothing here allocates, locks, or calls anything that waits except the wait itse
 loop, reads its rings and posts commands; it never stands between a sample and a trigger.
 """
 
-import math
 from typing import NamedTuple
 
 import numba
@@ -22,11 +21,12 @@ from closedloop.core.command import on_command, on_stream
 from closedloop.core.deadline import next_deadline, on_deadline, on_written
 from closedloop.core.gate import disarm
 from closedloop.core.native import c_write, errno, lsl_local_clock, lsl_pull_sample, lsl_samples_available, sleep
+from closedloop.core.plan import wanted_leads
 from closedloop.core.reasons import Reason
 from closedloop.core.records import Command, InputKind, Ring, claim, lose, make_ring, publish, room
 from closedloop.core.replay import guarded_sample, has_room, log_input, obey, record_input
 from closedloop.core.state import CORE, MAX_SIGNALS, STEPS, Core, Steps
-from closedloop.estimators.interface import LEAD_STEP_S, N_LEADS
+from closedloop.estimators.interface import LEAD_STEP_S
 from closedloop.jit import compiled, inner
 from closedloop.signal.rhythm import snr_db
 
@@ -34,11 +34,16 @@ MARGIN_S = 200e-6
 """The loop wakes so long before a deadline and spins to it: longer than a sleep's own error."""
 LONGEST_WAIT_S = 0.02
 """Commands are read at least so often while no sample comes."""
+RETRY_S = 0.001
 SIGHT_CAPACITY = 32768
 
-STOP, INLET, TURNS, FAILED = range(4)
-"""Places in the loop's ``shared`` integers: end the loop (Python writes), the inlet to pull from or 0 (Python
-writes), turns so far (the loop writes), 1 where the loop failed (the loop writes)."""
+UNWATCHED_S = 2.0
+"""Where nobody has emptied the rings for so long, nobody could stop the loop either: it disarms."""
+
+STOP, INLET, TURNS, FAILED, WATCHED = range(5)
+"""Places in the loop's ``shared`` integers: disarm and end (Python writes), the inlet to pull from (Python writes;
+the loop takes it out, to 0, where it breaks off), turns so far and 1 for a failure (the loop writes), how often the
+rings were emptied (Python writes)."""
 PLACES = 8
 """Each of them has a cache line of its own: one writer never slows the other."""
 
@@ -53,8 +58,10 @@ SIGHT = np.dtype(
         ("armed", "i8"),
         ("disarmed_by", "i8"),
         ("pulses", "i8"),
+        ("paused", "i8"),
+        ("lead_s", "f8"),  # what is predicted is for so long after the sample: the soonest that a pulse can come
         ("x", "f8", (MAX_SIGNALS,)),  # signals, µV
-        ("z", "c16", (MAX_SIGNALS,)),  # predicted at the lead of the sights, µV
+        ("z", "c16", (MAX_SIGNALS,)),  # predicted, µV; NaN where a newer sample waited already
         ("sd", "f8", (MAX_SIGNALS,)),  # of its phase, rad
     ],
     align=True,
@@ -70,7 +77,7 @@ LINE = np.dtype(
         ("n_off", "i8"),  # 0: it falls back by itself
         ("off_after_s", "f8"),
         ("off_at_s", "f8"),  # when that is due, infinite for never
-        ("off_failed", "i8"),  # errno of the last one that failed
+        ("off_failed", "i8"),  # errno of the taking back that has failed so far, else 0
     ],
     align=True,
 )
@@ -91,8 +98,10 @@ class Inbox(NamedTuple):
         Array of shape (3,): length of a sleep in s and ns, and its own address.
     addresses
         Array of shape (2,): of ``values`` and ``error``.
-    lead
-        Array of shape (1,): the grid lead of the sights.
+    watched
+        Array of shape (1,): how often the rings had been emptied when that was last seen to go on.
+    watched_s
+        Array of shape (1,): when that was.
     rows
         Array of shape (1,): samples given to the core so far.
     """
@@ -102,12 +111,13 @@ class Inbox(NamedTuple):
     error: NDArray[np.int32]
     timespec: NDArray[np.int64]
     addresses: NDArray[np.int64]
-    lead: NDArray[np.int64]
+    watched: NDArray[np.int64]
+    watched_s: NDArray[np.float64]
     rows: NDArray[np.int64]
 
 
-def make_inbox(scale: NDArray[np.float64], *, lead_s: float) -> Inbox:
-    """Return an inbox for samples of ``scale.size`` channels; sights are predictions at ``lead_s``."""
+def make_inbox(scale: NDArray[np.float64]) -> Inbox:
+    """Return an inbox for samples of ``scale.size`` channels."""
     values, error, timespec = np.zeros(scale.size), np.zeros(1, np.int32), np.zeros(3, np.int64)
     timespec[2] = timespec.ctypes.data
     return Inbox(
@@ -116,14 +126,15 @@ def make_inbox(scale: NDArray[np.float64], *, lead_s: float) -> Inbox:
         error=error,
         timespec=timespec,
         addresses=np.array([values.ctypes.data, error.ctypes.data], np.int64),
-        lead=np.array([min(N_LEADS - 1, math.ceil(lead_s / LEAD_STEP_S - 1e-9))], np.int64),
+        watched=np.zeros(1, np.int64),
+        watched_s=np.full(1, -np.inf),
         rows=np.zeros(1, np.int64),
     )
 
 
 def make_shared() -> NDArray[np.int64]:
     """Return the integers that the loop and Python share, all zero."""
-    return np.zeros((FAILED + 1) * PLACES, np.int64)
+    return np.zeros((WATCHED + 1) * PLACES, np.int64)
 
 
 @inner
@@ -146,11 +157,20 @@ def _write_trigger(core: Core, line: NDArray[np.void]) -> None:
 
 
 @inner
-def _take_back(line: NDArray[np.void]) -> None:
+def _take_back(core: Core, line: NDArray[np.void], now: float) -> None:
+    """Take the trigger back. Where that fails the next one would have no edge: it disarms, and is tried again."""
     wire = line[0]
-    wire["off_at_s"] = np.inf
-    if c_write(wire["fd"], wire["off"], wire["n_off"]) != wire["n_off"]:
-        wire["off_failed"] = errno()
+    written = c_write(wire["fd"], wire["off"], wire["n_off"])
+    if written == wire["n_off"]:
+        wire["off_at_s"] = np.inf
+        wire["off_failed"] = 0
+        return
+    wire["off_at_s"] = now + RETRY_S
+    if wire["off_failed"] == 0:
+        wire["off_failed"] = max(1, errno()) if written < 0 else -1
+        if log_input(core, InputKind.WRITTEN, wire["off_failed"], 1.0, np.nan, now) >= 0:
+            publish(core.inputs)
+        on_written(core, wire["off_failed"], now)
 
 
 @inner
@@ -175,7 +195,7 @@ def _receive(core: Core, steps: Steps, shared: NDArray[np.int64], inbox: Inbox, 
     if stamp == 0.0:
         return
     if not has_room(core):
-        _lose_input(core, now)
+        lose(core.inputs)
         return
     more = 1.0 if lsl_samples_available(inlet) > 0 else 0.0
     place = log_input(core, InputKind.SAMPLE, inbox.rows[0], more, stamp, now)
@@ -185,7 +205,7 @@ def _receive(core: Core, steps: Steps, shared: NDArray[np.int64], inbox: Inbox, 
         values[channel] = inbox.values[channel] * inbox.scale[channel]
     publish(core.inputs)
     guarded_sample(core, steps, values, stamp, now, more)
-    _show(core, sights, inbox.lead[0], now)
+    _show(core, sights, more, now)
 
 
 @inner
@@ -196,19 +216,31 @@ def _lose_stream(core: Core, shared: NDArray[np.int64], code: int, now: float) -
 
 
 @inner
-def _lose_input(core: Core, now: float) -> None:
-    """Let a sample go that cannot be recorded, and disarm: the room that is kept holds the word that says so."""
-    lose(core.inputs)
-    if core.gate[0]["disarmed_by"] != Reason.INPUT_LOST:
-        record_input(core, InputKind.COMMAND, Command.LOST, 0.0, now)
-        on_command(core, Command.LOST, 0.0, now)
+def _disarm_for(core: Core, command: Command, reason: Reason, now: float) -> None:
+    """Tell the core, once, what disarms it; the room that is kept in the rings holds that as well."""
+    if core.gate[0]["armed"] != 0 and core.gate[0]["disarmed_by"] != reason:
+        record_input(core, InputKind.COMMAND, command, 0.0, now)
+        on_command(core, command, 0.0, now)
 
 
 @inner
-def _show(core: Core, sights: Ring, lead: int, now: float) -> None:
+def _look_for_watcher(core: Core, shared: NDArray[np.int64], inbox: Inbox, now: float) -> None:
+    """Disarm where nobody has emptied the rings for a while."""
+    watched = load_acquire(shared, WATCHED * PLACES)
+    if watched != inbox.watched[0] or inbox.watched_s[0] == -np.inf:
+        inbox.watched[0] = watched
+        inbox.watched_s[0] = now
+    elif not now - inbox.watched_s[0] <= UNWATCHED_S:
+        _disarm_for(core, Command.UNWATCHED, Reason.UNWATCHED, now)
+
+
+@inner
+def _show(core: Core, sights: Ring, more: float, now: float) -> None:
     """Leave what can be seen of the core; where nobody reads it, it is not missed."""
     if room(sights) < 1:
         return
+    lead, stop = wanted_leads(core, now)
+    predicted = more == 0.0 and lead < stop
     sight = sights.records[claim(sights)]
     sight["index"] = core.timing[0]["index"]
     sight["time_s"] = core.timing[0]["time_s"]
@@ -218,11 +250,13 @@ def _show(core: Core, sights: Ring, lead: int, now: float) -> None:
     sight["armed"] = core.gate[0]["armed"]
     sight["disarmed_by"] = core.gate[0]["disarmed_by"]
     sight["pulses"] = core.gate[0]["pulses"]
+    sight["paused"] = core.policy[0]["paused"]
+    sight["lead_s"] = lead * LEAD_STEP_S if predicted else np.nan
     for s in range(MAX_SIGNALS):
         used = s < core.signals.first_input.size - 1
         sight["x"][s] = core.signals.x[core.signals.first_input[s]] if used else np.nan
-        sight["z"][s] = core.signals.z[s, lead]
-        sight["sd"][s] = core.signals.sd[s, lead]
+        sight["z"][s] = core.signals.z[s, lead] if predicted else complex(np.nan, np.nan)
+        sight["sd"][s] = core.signals.sd[s, lead] if predicted else np.nan
     sight["done_s"] = lsl_local_clock()
     publish(sights)
 
@@ -234,10 +268,15 @@ def _turn(
     """Do the one thing that is due, or wait for what comes next."""
     now = lsl_local_clock()
     obey(core, now)
+    _look_for_watcher(core, shared, inbox, now)
     if now >= line[0]["off_at_s"]:
-        _take_back(line)
+        _take_back(core, line, now)
+    if not has_room(core):
+        _disarm_for(core, Command.LOST, Reason.INPUT_LOST, now)
+        _receive(core, steps, shared, inbox, sights, LONGEST_WAIT_S)
+        return
     due = next_deadline(core)
-    if now >= due and has_room(core):
+    if now >= due:
         _meet(core, line, now)
         return
     wait_s = min(due, line[0]["off_at_s"]) - now - MARGIN_S
@@ -249,7 +288,7 @@ LOOP = types.void(
     CORE,
     STEPS,
     types.int64[::1],
-    numba.typeof(make_inbox(np.zeros(1), lead_s=0.0)),
+    numba.typeof(make_inbox(np.zeros(1))),
     types.Array(numba.from_dtype(LINE), 1, "C"),
     numba.typeof(make_ring(SIGHT, 1)),
 )
@@ -259,7 +298,7 @@ LOOP = types.void(
 def run_loop(
     core: Core, steps: Steps, shared: NDArray[np.int64], inbox: Inbox, line: NDArray[np.void], sights: Ring
 ) -> None:
-    """Run until Python asks for the end; anything unexpected disarms, takes the line back, and ends it.
+    """Run until Python asks for the end, and disarm; anything unexpected disarms, takes the line back, and ends it.
 
     Parameters
     ----------
@@ -284,6 +323,9 @@ def run_loop(
             break
         turns += 1
         store_release(shared, TURNS * PLACES, turns)
-    obey(core, lsl_local_clock())
+    now = lsl_local_clock()
+    obey(core, now)
+    record_input(core, InputKind.COMMAND, Command.DISARM, 0.0, now)
+    on_command(core, Command.DISARM, 0.0, now)
     if line[0]["off_at_s"] < np.inf:
-        _take_back(line)
+        _take_back(core, line, now)

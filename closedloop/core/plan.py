@@ -118,7 +118,7 @@ def replan(core: Core, now: float, first: int, stop: int) -> None:
             refuse(core, Reason.TOO_LATE, now)
         plan["status"] = NO_PLAN
     if plan["status"] == NO_PLAN and not due_s - core.timing[0]["latency_s"] >= now:
-        _break_silence(core, now)
+        break_silence(core, now)
         return
     _set_plan(core, lead_s, sd, amplitude)
     plan["status"] = PENDING
@@ -178,10 +178,13 @@ def count_unpredicted(core: Core, cause: int, now: float) -> None:
 
 
 @inner
-def _break_silence(core: Core, now: float) -> None:
+def break_silence(core: Core, now: float) -> None:
     """Record that crossings pass unseen: of samples that come many at a time, of a phase that stands still."""
     policy = core.policy[0]
-    if now + core.timing[0]["latency_s"] - policy["last_chance_s"] >= 2.0 * policy["period_s"]:
+    if (
+        core.plan[0]["status"] == NO_PLAN
+        and now + core.timing[0]["latency_s"] - policy["last_chance_s"] >= 2.0 * policy["period_s"]
+    ):
         count_unpredicted(core, Reason.NOT_FORESEEN, now)
 
 

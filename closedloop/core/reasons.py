@@ -45,6 +45,7 @@ class Reason(IntEnum):
     TRIGGER_LATE = 63
     TRIGGER_UNSEEN = 64
     INPUT_LOST = 65
+    UNWATCHED = 66
 
     @property
     def label(self) -> str:
@@ -83,5 +84,6 @@ EXPLANATIONS = {
     Reason.TRIGGER_LATE: "a trigger was seen at another time than measured, which disarmed the gate",
     Reason.TRIGGER_UNSEEN: "a trigger was not seen in the trigger channel, which disarmed the gate",
     Reason.INPUT_LOST: "an input could not be recorded, which disarmed the gate",
+    Reason.UNWATCHED: "nobody watched the loop any more, which disarmed the gate",
     Reason.RATE: "not among the best chances that the wanted rate allows",
 }

@@ -29,7 +29,8 @@ class InputKind(IntEnum):
 class Command(IntEnum):
     """What Python may ask of the core; ``value`` is given where one is needed: ARM, from which time on in s.
 
-    LOST is no wish: the loop itself says so that an input could not be recorded.
+    LOST and UNWATCHED are no wishes: the loop itself says so that an input could not be recorded, or that nobody
+    has emptied its rings for a while.
     """
 
     ARM = 1
@@ -39,6 +40,7 @@ class Command(IntEnum):
     RESUME = 5
     CONDITION = 6
     LOST = 7
+    UNWATCHED = 8
 
 
 class EventKind(IntEnum):
@@ -54,7 +56,10 @@ INPUT = np.dtype(
         ("number", "i8"),  # of the input, from 0
         ("kind", "i8"),  # InputKind
         ("code", "i8"),  # row of the sample, Command, errno of the write, device status, or state of the stream
-        ("value", "f8"),  # of a sample: 1 where a newer one waits already; argument of a command; correction in s
+        (
+            "value",
+            "f8",
+        ),  # 1 where a newer sample waits already, or a write took the trigger back; argument; correction, s
         ("timestamp", "f8"),  # of a sample; when the write of a trigger returned, s
         ("now", "f8"),  # when the core was told, s
     ],

@@ -79,6 +79,11 @@ def post_correction(core: Core, correction_s: float) -> None:
     _post(core, InputKind.CLOCK, 0, correction_s)
 
 
+def post_stream(core: Core, code: int) -> None:
+    """Leave the stream's state in the same ring: 0 where there is one again."""
+    _post(core, InputKind.STREAM, code, 0.0)
+
+
 def _post(core: Core, kind: InputKind, code: int, value: float) -> None:
     ring = core.commands
     written = load_acquire(ring.indices, WRITTEN)

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from closedloop.core.clock import advance, electrode_time, is_fresh
 from closedloop.core.gate import see_time
-from closedloop.core.plan import count_unpredicted, replan, wanted_leads
+from closedloop.core.plan import break_silence, count_unpredicted, replan, wanted_leads
 from closedloop.core.policy import relax
 from closedloop.core.quality import note, take, turn_block, watch_signals
 from closedloop.core.reasons import Reason
@@ -62,6 +62,8 @@ def on_sample(core: Core, steps: Steps, values: NDArray[np.float64], timestamp: 
     look_for_trigger(core, values)
     if more == 0.0:
         replan(core, now, first, stop)
+    else:
+        break_silence(core, now)
 
 
 @inner

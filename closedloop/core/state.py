@@ -139,6 +139,7 @@ GATE = np.dtype(
         ("last_pulse_s", "f8"),
         ("disarmed_by", "i8"),  # Reason of the last disarming that nobody asked for
         ("armed_from_s", "f8"),  # no pulse is due before this
+        ("stream_broken", "i8"),  # 1 from when the stream broke off until there is one again: nothing arms
     ],
     align=True,
 )

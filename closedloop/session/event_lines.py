@@ -34,7 +34,7 @@ class EventLines:
     def add(self, events: NDArray[np.void], inputs: NDArray[np.void]) -> list[str]:
         """Take decisions and inputs, each in their order, and return the lines that are complete."""
         self._events.extend(events)
-        self._written.extend(inputs[inputs["kind"] == InputKind.WRITTEN])
+        self._written.extend(inputs[(inputs["kind"] == InputKind.WRITTEN) & (inputs["value"] == 0.0)])
         lines = []
         while self._events:
             written = None

@@ -8,6 +8,7 @@
     inputs.bin       every input of the core in one order, records of type INPUT
     samples.bin      the samples that the inputs refer to, float64, one row each; of a live session first its rest
     events.jsonl     one line per chance
+    events.bin       the same decisions as records of type EVENT, bit for bit
     summary.json     what the session came to; report.png shows it
 
 A folder is made before anything else happens and says ``running`` until it is closed: one that was
@@ -28,7 +29,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Self, TextIO
 import numpy as np
 from numpy.typing import NDArray
 
-from closedloop.core.records import INPUT
+from closedloop.core.records import EVENT, INPUT
 from closedloop.errors import OutputError, SessionError
 from closedloop.files import FAILED, RUNNING, make_folder, unmake, write_json, write_text, write_whole, writing
 from closedloop.session.event_lines import EventLines
@@ -125,21 +126,23 @@ class Recorder:
         self._inputs: BinaryIO
         self._samples: BinaryIO
         self._events: TextIO
+        self._records: BinaryIO
 
     def __enter__(self) -> Self:
         path = self._folder.path
         with writing(path):
             self._inputs = (path / "inputs.bin").open("wb")
             self._samples = (path / "samples.bin").open("wb")
+            self._records = (path / "events.bin").open("wb")
             self._events = (path / "events.jsonl").open("w", encoding="utf-8")
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        with writing(self._folder.path), self._inputs, self._samples, self._events:
+        with writing(self._folder.path), self._inputs, self._samples, self._records, self._events:
             self._write_lines(self._lines.remaining())
-            for file in (self._inputs, self._samples, self._events):
+            for file in (self._inputs, self._samples, self._records, self._events):
                 file.flush()
                 os.fsync(file.fileno())
 
@@ -148,6 +151,7 @@ class Recorder:
         with writing(self._folder.path):
             self._inputs.write(drained.inputs.tobytes())
             self._samples.write(np.ascontiguousarray(drained.values).tobytes())
+            self._records.write(drained.events.tobytes())
             self._write_lines(self._lines.add(drained.events, drained.inputs))
 
     def write_rest(self, samples: NDArray[np.float64]) -> None:
@@ -158,7 +162,7 @@ class Recorder:
     def flush(self) -> None:
         """Hand what was written to the system, so that a killed process loses none of it."""
         with writing(self._folder.path):
-            for file in (self._inputs, self._samples, self._events):
+            for file in (self._inputs, self._samples, self._records, self._events):
                 file.flush()
 
     def _write_lines(self, lines: Sequence[str]) -> None:
@@ -215,6 +219,10 @@ class StoredSession:
     def inputs(self) -> NDArray[np.void]:
         """Return the recorded inputs, records of type ``INPUT``."""
         return self._records("inputs.bin", INPUT)
+
+    def events(self) -> NDArray[np.void]:
+        """Return the recorded decisions, records of type ``EVENT``."""
+        return self._records("events.bin", EVENT)
 
     def samples(self) -> NDArray[np.float64]:
         """Return the recorded samples, of shape (n_samples, n_channels) in µV, mapped, not read."""

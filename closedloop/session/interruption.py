@@ -1,7 +1,7 @@
 """Ctrl-C, SIGTERM and a lost terminal: at once where nothing runs, at the end of a chunk where the loop does."""
 
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
@@ -13,6 +13,7 @@ class Interruption:
 
     def __init__(self) -> None:
         self._deferred = False
+        self._call: Callable[[], None] = lambda: None
         self.requested = False
 
     @contextmanager
@@ -34,7 +35,17 @@ class Interruption:
         finally:
             self._deferred = False
 
+    @contextmanager
+    def calling(self, halt: Callable[[], None]) -> Iterator[None]:
+        """Call ``halt`` at once at each signal within a ``with`` block, whatever else is going on."""
+        self._call = halt
+        try:
+            yield
+        finally:
+            self._call = lambda: None
+
     def _handle(self, _number: int, _frame: FrameType | None) -> None:
+        self._call()
         # Only once: launchers pass a Ctrl-C on a second time, and it must not end what closes the session.
         again, self.requested = self.requested, True
         if not again and not self._deferred:

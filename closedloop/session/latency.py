@@ -26,7 +26,7 @@ def latency_facts(inputs: NDArray[np.void], events: NDArray[np.void], watch: Wat
     -------
         By name: n, and 50th, 99th, 99.9th and 100th percentiles, in ms, or None where there is none.
     """
-    written = inputs[inputs["kind"] == InputKind.WRITTEN]
+    written = inputs[(inputs["kind"] == InputKind.WRITTEN) & (inputs["value"] == 0.0)]
     delivered = events[events["kind"] == EventKind.DELIVERED][: written.size]
     written = written[: delivered.size]
     is_sample = inputs["kind"] == InputKind.SAMPLE

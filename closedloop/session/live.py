@@ -8,17 +8,16 @@ from typing import Any
 
 import numpy as np
 import pylsl
-from numpy.typing import NDArray
 
 from closedloop.calibration.calibrate import calibrate
 from closedloop.calibration.montage import find_montage
 from closedloop.config.source import Lsl
 from closedloop.core.reasons import Reason
-from closedloop.core.records import EVENT, Command
+from closedloop.core.records import Command
 from closedloop.core.replay import fingerprint, lost_records, replay
 from closedloop.core.state import Core, Steps
 from closedloop.core.storage import from_arrays, step_names, to_arrays
-from closedloop.errors import StreamError
+from closedloop.errors import LoopError, StimulatorError, StreamError
 from closedloop.files import COMPLETE
 from closedloop.session.disturbance import blank_disturbed
 from closedloop.session.facts import machine, now_utc, software
@@ -27,10 +26,10 @@ from closedloop.session.interruption import Interruption
 from closedloop.session.latency import latency_facts, percentiles, trigger_lags
 from closedloop.session.outcome import Outcome
 from closedloop.session.outlets import Outlets
-from closedloop.session.realtime import undisturbed
+from closedloop.session.realtime import require_realtime, undisturbed
 from closedloop.session.source import OpenedSource
 from closedloop.session.status import Operator, Watch, Wish
-from closedloop.session.supervisor import LoopError, Supervisor
+from closedloop.session.supervisor import Supervisor
 from closedloop.sources.lsl import Stream, check_scale, find_stream, rest_recording
 from closedloop.sources.recording import Recording
 from closedloop.stimulators.interface import Stimulator, open_stimulator
@@ -81,6 +80,11 @@ def run_live(
     """
     source = outcome.pipeline.source
     assert isinstance(source, Lsl)
+
+    if outcome.device.line is None and outcome.device.driver != "simulated":
+        raise StimulatorError(f"{outcome.device.name}: line = null: a driver other than simulated needs a trigger line")
+    if source.realtime == "required":
+        require_realtime()
 
     def waiting(what: str) -> bool:
         progress(what, 0.0)
@@ -144,7 +148,6 @@ class _Loop:
         self._operator, self._interruption = operator, interruption
         target = list(outcome.pipeline.signals).index(outcome.pipeline.target.signal)
         self._watch = Watch(target, correction_s=float(core.timing["correction_s"][0]))
-        self._events: list[NDArray[np.void]] = []
         self._rest_end_s = float(self._rest.times_s[-1]) + 1.0 / self._rest.sfreq + source.delay_s
 
     def run(self, correction_s: float, duration_s: float | None, progress: Progress) -> None:
@@ -154,9 +157,8 @@ class _Loop:
         stimulator = open_stimulator(device)
         if pipeline.stimulator.intensity.percent_of_maximum is not None:
             stimulator.set_intensity(pipeline.stimulator.intensity.percent_of_maximum)
-        lead_s = self._source.delay_s + device.latency.latency_s
         with (
-            Outlets(pipeline, self._stream.facts.sfreq, lead_s=lead_s) as outlets,
+            Outlets(pipeline, self._stream.facts.sfreq) as outlets,
             self._interruption.deferred(),
             undisturbed(),
             Recorder(folder, conditions) as recorder,
@@ -172,18 +174,13 @@ class _Loop:
                 self._source,
                 self._line,
                 correction_s=correction_s,
-                lead_s=lead_s,
                 first_row=len(self._rest.samples),
             )
             try:
-                with ExitStack() as armed, supervisor:
+                with ExitStack() as armed, supervisor, self._interruption.calling(supervisor.halt):
                     assert supervisor.granted is not None
                     self._say(supervisor.granted.line())
                     folder.note(granted=vars(supervisor.granted))
-                    if self._source.realtime == "required" and not supervisor.granted.realtime:
-                        raise StreamError(
-                            f"source.realtime = required: {'; '.join(supervisor.granted.refused)}: nothing was armed"
-                        )
                     progress("", 1.0)
                     self._supervise(supervisor, recorder, outlets, stimulator, armed, duration_s)
             except (StreamError, LoopError) as error:
@@ -191,7 +188,8 @@ class _Loop:
             self._operator.done()
             progress("running the session again from its record", 0.0)
             self._take(supervisor, recorder, outlets)
-        self._finish()
+        with self._interruption.deferred():
+            self._finish()
 
     def _supervise(
         self,
@@ -209,7 +207,7 @@ class _Loop:
         while True:
             now_s = pylsl.local_clock()
             self._take(supervisor, recorder, outlets)
-            if not armed_once and self._has_caught_up(now_s - began_s):
+            if not armed_once and not supervisor.broke and self._has_caught_up(now_s - began_s):
                 armed_once = True
                 armed.enter_context(stimulator.armed())
                 self._arm(supervisor)
@@ -219,7 +217,8 @@ class _Loop:
             self._obey(supervisor)
             supervisor.look_after(self._watch.newest, say=self._say)
             if now_s - shown_s >= SHOW_EVERY_S:
-                self._operator.show(self._watch.status(now_s, began_s=began_s, need=supervisor.need))
+                gone = supervisor.has_disarmed_since(self._watch.newest)
+                self._operator.show(self._watch.status(now_s, began_s=began_s, need=supervisor.need, gone=gone))
                 shown_s = now_s
             if now_s - flushed_s >= FLUSH_EVERY_S:
                 recorder.flush()
@@ -251,10 +250,7 @@ class _Loop:
         return age_s <= limit_s
 
     def _arm(self, supervisor: Supervisor) -> None:
-        from_s = self._rest_end_s + self._outcome.pipeline.calibration.arm_after_s
-        supervisor.post(Command.ARM, from_s)
-        wait_s = from_s - pylsl.local_clock()
-        self._say("armed" if wait_s <= 0.0 else f"armed, from {wait_s:.1f} s from now on")
+        supervisor.arm(self._rest_end_s + self._outcome.pipeline.calibration.arm_after_s, say=self._say)
 
     def _say(self, line: str) -> None:
         """Tell the operator, and keep it for the record."""
@@ -262,26 +258,25 @@ class _Loop:
         self._operator.say(line)
 
     def _obey(self, supervisor: Supervisor) -> None:
-        for wish in self._operator.wishes():
+        wishes = self._operator.wishes()
+        # Whatever else was asked for at the same time: a stop is the last word.
+        for wish in [Wish.STOP] if Wish.STOP in wishes else wishes:
             self._say(f"asked to {wish}")
             if wish == Wish.PAUSE:
-                self._watch.paused = True
                 supervisor.post(Command.PAUSE)
             elif wish == Wish.RESUME:
-                self._watch.paused = False
                 supervisor.post(Command.RESUME)
             elif wish == Wish.ARM:
                 self._arm(supervisor)
             else:
                 supervisor.post(Command.STOP)
+                supervisor.halt()
                 self._interruption.requested = True
 
     def _take(self, supervisor: Supervisor, recorder: Recorder, outlets: Outlets) -> None:
         """Hand on what has come out of the loop: first to the disk, then to whoever looks."""
         drained, sights = supervisor.collect()
         recorder.write(drained)
-        if drained.events.size:
-            self._events.append(drained.events)
         self._watch.follow(sights, drained.events)
         outlets.push(sights, drained.events)
 
@@ -292,7 +287,7 @@ class _Loop:
         first = len(self._rest.samples)
         times_s = np.full(len(samples) - first, np.nan)
         again = replay(from_arrays(stored.arrays()), self._steps, inputs, samples[first:], times_s=times_s)
-        events = np.concatenate([*self._events, np.zeros(0, EVENT)])
+        events = stored.events()
         lost = lost_records(self._core)
         self._folder.note(
             replayable=lost == 0,

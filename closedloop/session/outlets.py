@@ -29,17 +29,13 @@ class Outlets:
         Names signals and conditions.
     sfreq
         Sampling rate of the signals in Hz.
-    lead_s
-        What the predicted phases are for, in s after the sample at the electrode.
     """
 
-    def __init__(self, pipeline: Pipeline, sfreq: float, *, lead_s: float) -> None:
+    def __init__(self, pipeline: Pipeline, sfreq: float) -> None:
         self._conditions = [condition.name for condition in pipeline.target.conditions]
         self._markers = [condition.marker for condition in pipeline.target.conditions]
         self._decisions = pylsl.StreamOutlet(_decisions_info(pipeline.name))
-        self._signals = [
-            pylsl.StreamOutlet(_signal_info(pipeline.name, name, sfreq, lead_s)) for name in pipeline.signals
-        ]
+        self._signals = [pylsl.StreamOutlet(_signal_info(pipeline.name, name, sfreq)) for name in pipeline.signals]
 
     def __enter__(self) -> Self:
         return self
@@ -64,6 +60,7 @@ class Outlets:
                     np.degrees(np.angle(sights["z"][:, place])),
                     np.degrees(sights["sd"][:, place]),
                     np.abs(sights["z"][:, place]),
+                    1e3 * sights["lead_s"],
                 ]
             ).astype(np.float32)
             outlet.push_chunk(values.tolist(), stamps)
@@ -95,9 +92,9 @@ def _decisions_info(pipeline_name: str) -> pylsl.StreamInfo:
     return info
 
 
-def _signal_info(pipeline_name: str, name: str, sfreq: float, lead_s: float) -> pylsl.StreamInfo:
+def _signal_info(pipeline_name: str, name: str, sfreq: float) -> pylsl.StreamInfo:
     # Of a type of its own: whoever looks for EEG, this program first of all, must not find its own results.
-    info = pylsl.StreamInfo(f"{NAME}-{name}", "Phase", 4, sfreq, pylsl.cf_float32, f"{NAME}-{name}-{pipeline_name}")
+    info = pylsl.StreamInfo(f"{NAME}-{name}", "Phase", 5, sfreq, pylsl.cf_float32, f"{NAME}-{name}-{pipeline_name}")
     _describe(
         info,
         [
@@ -105,9 +102,10 @@ def _signal_info(pipeline_name: str, name: str, sfreq: float, lead_s: float) -> 
             (f"{name} phase", "degrees", "Misc"),
             (f"{name} phase SD", "degrees", "Misc"),
             (f"{name} amplitude", "microvolts", "Misc"),
+            (f"{name} lead", "milliseconds", "Misc"),
         ],
     )
-    info.desc().append_child_value("predicted_lead_s", f"{lead_s:g}")
+    info.desc().append_child_value("lead", "phase, SD and amplitude are predicted for so long after the sample")
     return info
 
 

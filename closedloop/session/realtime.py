@@ -12,6 +12,8 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from closedloop.errors import StreamError
+
 PRIORITY = 70
 """Of the loop and of the threads that receive alike. With theirs above the loop's, a sample that arrives while the
 loop spins to a trigger's moment takes the core from it: triggers were five times as late at the 99th percentile.
@@ -43,11 +45,6 @@ class Granted:
     cpu: int | None
     refused: tuple[str, ...]
 
-    @property
-    def realtime(self) -> bool:
-        """Whether loop and receive threads are scheduled in real time."""
-        return self.loop_scheduler == "fifo" and self.receive_scheduler == "fifo"
-
     def line(self) -> str:
         """Return it in one line."""
         parts = [
@@ -74,6 +71,20 @@ def grant(loop_thread: int, receive_threads: Sequence[int], *, cpu: int | None) 
     receive = _schedule(receive_threads, refused)
     bound = _bind(loop_thread, _isolated() if cpu is None else cpu, refused)
     return Granted(loop, receive, _lock_memory(refused), bound, tuple(dict.fromkeys(refused)))
+
+
+def require_realtime() -> None:
+    """Try real-time scheduling on the calling thread, and give it back.
+
+    Raises
+    ------
+    StreamError
+        Where it is not permitted.
+    """
+    refused: list[str] = []
+    if _schedule([0], refused) != "fifo":
+        raise StreamError(f"source.realtime = required: {'; '.join(refused)}: nothing was armed")
+    os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
 
 
 def _schedule(identifiers: Sequence[int], refused: list[str]) -> str:
@@ -105,7 +116,7 @@ def _bind(identifier: int, cpu: int | None, refused: list[str]) -> int | None:
         return None
     try:
         os.sched_setaffinity(identifier, {cpu})
-    except (OSError, AttributeError) as error:
+    except (OSError, AttributeError, OverflowError, ValueError) as error:
         refused.append(f"core {cpu}: {error}")
         return None
     return cpu

@@ -21,7 +21,7 @@ from closedloop.core.records import Command, EventKind, InputKind
 from closedloop.core.replay import Drained, fingerprint
 from closedloop.core.state import Core, Steps
 from closedloop.core.storage import step_names, to_arrays
-from closedloop.errors import ConfigError, StreamError
+from closedloop.errors import ConfigError, StimulatorError, StreamError
 from closedloop.files import DISCLAIMER
 from closedloop.session.facts import machine, now_utc, software
 from closedloop.session.folder import Recorder, SessionFolder
@@ -34,6 +34,7 @@ from closedloop.session.status import Watch
 from closedloop.session.supervisor import Supervisor
 from closedloop.sources.lsl import OPEN_S, Stream, StreamFacts, find_stream
 from closedloop.sources.stamps import fit_stamps
+from closedloop.stimulators.interface import open_stimulator
 from closedloop.stimulators.line import open_line
 
 SETTLE_S = 2.0
@@ -143,6 +144,14 @@ def measure_rig(
     source = pipeline.source
     if not isinstance(source, Lsl):
         raise ConfigError(f"source.type = {source.type}: only a live stream (lsl) has a latency to measure")
+    stimulator = open_stimulator(device)
+    if stimulator.ready:
+        raise StimulatorError(f"{device.name} is armed: disarm it before test triggers are fired")
+    if not n_pulses <= device.limits.max_pulses_per_session:
+        raise ConfigError(
+            f"--pulses = {n_pulses} is above the device's "
+            f"limits.max_pulses_per_session = {device.limits.max_pulses_per_session}"
+        )
     if not interval_s >= device.limits.min_interval_s:
         raise ConfigError(
             f"--interval = {interval_s:g} s is below the device's "
@@ -182,7 +191,6 @@ def measure_rig(
             source,
             line,
             correction_s=correction_s,
-            lead_s=device.latency.latency_s,
             first_row=0,
         )
         taken = _Taken(sight, place, facts, markers, Watch(0, correction_s=correction_s))

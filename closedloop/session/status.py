@@ -108,7 +108,6 @@ class Watch:
 
     target: int
     correction_s: float = 0.0
-    paused: bool = False
     newest: np.void | None = None
     counts: Counter[EventKind] = field(default_factory=Counter)
     reasons: Counter[Reason] = field(default_factory=Counter)
@@ -141,7 +140,7 @@ class Watch:
         found = {percentile_name(p): float(upper[np.searchsorted(share, p / 100.0 - 1e-12)]) for p in percents}
         return {"n": n, **found}
 
-    def status(self, now_s: float, *, began_s: float, need: str) -> Status:
+    def status(self, now_s: float, *, began_s: float, need: str, gone: bool = False) -> Status:
         """Return what there is to see at ``now_s``."""
         recent = np.concatenate([*self._recent, np.zeros(0, SIGHT)])
         age = recent["told_s"] - recent["time_s"]
@@ -149,7 +148,7 @@ class Watch:
         span_s = float(recent["time_s"][-1] - recent["time_s"][0]) if recent.size > 1 else np.nan
         newest = self.newest
         return Status(
-            state=self._state(need),
+            state=self._state(gone=gone),
             need=need,
             elapsed_s=now_s - began_s,
             rate_hz=(recent.size - 1) / span_s if span_s > 0.0 else np.nan,
@@ -167,15 +166,15 @@ class Watch:
             loop_p99_s=_percentile(took, 99),
         )
 
-    def _state(self, need: str) -> str:
+    def _state(self, *, gone: bool) -> str:
         if self.newest is None:
             return "starting"
-        if need and self.newest["armed"] == 1:
+        if gone and self.newest["armed"] == 1:
             return "disarmed"  # since the newest sample, which knows nothing of it
         if self.newest["armed"] != 1:
             reason = Reason(int(self.newest["disarmed_by"]))
             return "disarmed" if reason == Reason.NONE else f"disarmed: {reason.label}"
-        return "paused" if self.paused else "armed"
+        return "paused" if self.newest["paused"] == 1 else "armed"
 
 
 def percentile_name(percent: float) -> str:

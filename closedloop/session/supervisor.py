@@ -5,9 +5,9 @@ loop itself refuses from the first sample that is too old, and what is needed to
 """
 
 import math
+import os
 import threading
 from collections.abc import Callable
-from contextlib import ExitStack
 from types import TracebackType
 from typing import Any, Self
 
@@ -25,14 +25,16 @@ from closedloop.core.live import (
     SIGHT_CAPACITY,
     STOP,
     TURNS,
+    WATCHED,
     make_inbox,
     make_shared,
     run_loop,
 )
+from closedloop.core.reasons import EXPLANATIONS, Reason
 from closedloop.core.records import Command, drain, make_ring
-from closedloop.core.replay import Drained, post_command, post_correction, post_device, take_out
+from closedloop.core.replay import Drained, post_command, post_correction, post_device, post_stream, take_out
 from closedloop.core.state import Core, Steps
-from closedloop.errors import StreamError
+from closedloop.errors import LoopError, StreamError
 from closedloop.session.realtime import Granted, grant, mask_signals
 from closedloop.sources.lsl import Stream, StreamFacts, look_for
 from closedloop.stimulators.line import TriggerLine
@@ -43,10 +45,9 @@ CORRECTION_EVERY_S = 5.0
 HUNG_S = 1.0
 """A loop that has not turned for so long hangs; a turn takes 20 ms at most."""
 JOIN_S = 5.0
-
-
-class LoopError(RuntimeError):
-    """The compiled loop failed or hangs: a defect of the program, or of the system under it."""
+OBEYED_S = 0.1
+"""After so long a command has been obeyed, and what was sent before is no longer seen."""
+HUNG_STATUS = 70
 
 
 class Supervisor:
@@ -62,8 +63,6 @@ class Supervisor:
         The open trigger line.
     correction_s
         The clock's first correction, which the core has already.
-    lead_s
-        From the electrode to the earliest pulse, in s: what sights predict for.
     first_row
         Samples that were recorded before the loop's first.
 
@@ -73,6 +72,8 @@ class Supervisor:
         What somebody has to do to go on, or nothing.
     granted
         What the system gave the loop.
+    broke
+        Whether the stream has broken off: from then on only a human arms.
     """
 
     def __init__(
@@ -84,7 +85,6 @@ class Supervisor:
         line: TriggerLine,
         *,
         correction_s: float,
-        lead_s: float,
         first_row: int,
     ) -> None:
         self._core, self._steps = core, steps
@@ -93,9 +93,11 @@ class Supervisor:
         self._source = source
         self._correction_s = correction_s
         self._shared = make_shared()
-        self._inbox = make_inbox(stream.facts.scale, lead_s=lead_s)
+        self._inbox = make_inbox(stream.facts.scale)
         self._inbox.rows[0] = first_row
         self._sights = make_ring(SIGHT, SIGHT_CAPACITY)
+        for array in (core.values, core.inputs.records, core.events.records, self._sights.records):
+            array.view(np.uint8).fill(0)  # every page is there before the loop needs it
         self._bytes = [np.frombuffer(text or b"\0", np.uint8).copy() for text in (line.on, line.off)]
         self._line = np.zeros(1, LINE)
         self._line["fd"] = line.fd
@@ -103,12 +105,14 @@ class Supervisor:
         self._line["off"], self._line["n_off"] = self._bytes[1].ctypes.data, len(line.off)
         self._line["off_after_s"], self._line["off_at_s"] = line.off_after_s, np.inf
         self._thread = threading.Thread(target=self._run, name="closedloop loop", daemon=True)
-        self._cleanup = ExitStack()
         self._heard_s = pylsl.local_clock()
         self._fresh_s = self._corrected_s = self._heard_s
         self._max_age_s = float(core.limits["max_data_age_s"][0])
         self._armed_once = False
+        self._asked_s = self._disarmed_s = -np.inf
+        self.broke = False
         self._turns, self._turned_s = 0, self._heard_s
+        self._collected = 0
         self._lost_s: float | None = None
         self.need = ""
         self.granted: Granted | None = None
@@ -118,7 +122,11 @@ class Supervisor:
         store_release(self._shared, INLET * PLACES, self._stream.handle)
         self._thread.start()
         assert self._thread.native_id is not None
-        self.granted = grant(self._thread.native_id, self._stream.threads, cpu=self._source.cpu)
+        try:
+            self.granted = grant(self._thread.native_id, self._stream.threads, cpu=self._source.cpu)
+        except BaseException:
+            self.stop()
+            raise
         return self
 
     def __exit__(
@@ -130,30 +138,44 @@ class Supervisor:
         mask_signals()
         run_loop(self._core, self._steps, self._shared, self._inbox, self._line, self._sights)
 
+    def has_disarmed_since(self, newest: np.void | None) -> bool:
+        """Return whether the gate was disarmed after the newest sight, which therefore does not show it."""
+        return self._stream is None or (newest is not None and float(newest["told_s"]) <= self._disarmed_s)
+
+    def halt(self) -> None:
+        """Let the loop disarm and end at once, without waiting for it; also a signal's handler may call it."""
+        store_release(self._shared, STOP * PLACES, 1)
+
     def stop(self) -> None:
         """Disarm and end the loop; what it left in the rings is still there.
 
-        Raises
-        ------
-        LoopError
-            Where it does not end.
+        A loop that does not end could still write to a line, and pull from a stream, that are about to be closed:
+        then the process ends on the spot, and with it the loop.
         """
+        self.halt()
+        self._thread.join(JOIN_S)
         if self._thread.is_alive():
-            self.post(Command.DISARM)
-            store_release(self._shared, STOP * PLACES, 1)
-            self._thread.join(JOIN_S)
-            if self._thread.is_alive():
-                raise LoopError(f"the loop did not end within {JOIN_S:g} s")
+            os.write(2, f"error: the loop did not end within {JOIN_S:g} s; the program was ended\n".encode())
+            os._exit(HUNG_STATUS)
         if self._stream is not None:
             self._stream.close()
             self._stream = None
 
+    def arm(self, from_s: float, *, say: Callable[[str], None]) -> None:
+        """Arm the gate for pulses that are due from a time on, in s; without a stream nothing is armed."""
+        if self._stream is None:
+            say(f"not armed: {self._facts.name} has not come back yet")
+            return
+        self.need = ""
+        self._asked_s = pylsl.local_clock()
+        self._armed_once = True
+        self._fresh_s = max(self._fresh_s, pylsl.local_clock())  # what was before it is known
+        self.post(Command.ARM, from_s)
+        wait_s = from_s - pylsl.local_clock()
+        say("armed" if wait_s <= 0.0 else f"armed, from {wait_s:.1f} s from now on")
+
     def post(self, command: Command, value: float = 0.0) -> None:
         """Leave a command for the loop."""
-        if command == Command.ARM:
-            self.need = ""
-            self._armed_once = True
-            self._fresh_s = max(self._fresh_s, pylsl.local_clock())  # what was before it is known
         post_command(self._core, command, value)
 
     def set_device_ready(self, *, ready: bool) -> None:
@@ -162,6 +184,8 @@ class Supervisor:
 
     def collect(self) -> "tuple[Drained, np.ndarray[Any, np.dtype[np.void]]]":
         """Empty the rings: what was taken in and decided, and records of type ``SIGHT``."""
+        self._collected += 1
+        store_release(self._shared, WATCHED * PLACES, self._collected)
         drained = take_out(self._core)
         return drained, drain(self._sights)
 
@@ -194,7 +218,9 @@ class Supervisor:
             self._reconnect(now_s, say)
         elif self._armed_once and now_s - self._fresh_s > STALLED_S:
             self._stall(now_s, newest, say)
-        elif now_s - self._corrected_s > CORRECTION_EVERY_S:
+        elif self._armed_once and newest is not None:
+            self._explain(newest, say)
+        if self._stream is not None and now_s - self._corrected_s > CORRECTION_EVERY_S:
             self._corrected_s = now_s
             self._correct()
 
@@ -208,10 +234,22 @@ class Supervisor:
                 f"the samples of {self._facts.name} are {abs(late_s):.3f} s {'old' if late_s > 0.0 else 'ahead'} "
                 f"when they come (limits.max_data_age_s = {self._max_age_s:g})"
             )
-        if not self.need:
+        if not self.need or (newest is not None and newest["armed"] == 1 and newest["told_s"] > self._disarmed_s):
             self.post(Command.DISARM)
+            self._disarmed_s = now_s
+        if not self.need:
             say(f"{seen}: the gate was disarmed")
         self.need = f"{seen}: look at the amplifier and its clock; when all is well again, press a to arm"
+
+    def _explain(self, newest: np.void, say: Callable[[str], None]) -> None:
+        """Say what disarmed the gate unasked, once, and what is needed to go on."""
+        reason = Reason(int(newest["disarmed_by"]))
+        if float(newest["told_s"]) <= self._asked_s + OBEYED_S:
+            return  # from before the loop has armed
+        if newest["armed"] == 1 or self.need or reason in {Reason.NONE, Reason.STREAM_BROKEN}:
+            return
+        say(f"disarmed: {EXPLANATIONS[reason]}")
+        self.need = f"{EXPLANATIONS[reason]}: find out why; when all is well again, press a to arm"
 
     def _check_loop(self, now_s: float) -> None:
         if load_acquire(self._shared, FAILED * PLACES) != 0:
@@ -227,37 +265,57 @@ class Supervisor:
         self._stream.close()
         self._stream = None
         self._lost_s = now_s
+        self.broke = True
         say(f"{self._facts.name} broke off: the gate was disarmed; waiting for it to come back")
         self.need = f"{self._facts.name} broke off: start it again; when it is back, press a to arm"
 
     def _reconnect(self, now_s: float, say: Callable[[str], None]) -> None:
         """Look once for the stream that broke off, and open it where it is back."""
         assert self._lost_s is not None
-        before = (self._facts.name, self._facts.source_id)
-        found = [info for info in look_for(self._source.stream) if (info.name(), info.source_id()) == before]
-        if not found:
+        stream = self._found_again(say)
+        if stream is None:
             if now_s - self._lost_s > self._source.wait_s:
                 raise StreamError(
                     f"{self._facts.name} broke off and did not come back within {self._source.wait_s:g} s "
                     "(source.wait_s)"
                 )
             return
-        stream = Stream(found[0], self._source)
+        self._stream = stream
+        if self.granted is not None and self.granted.receive_scheduler == "fifo":
+            assert self._thread.native_id is not None
+            self.granted = grant(self._thread.native_id, stream.threads, cpu=self._source.cpu)
+        self._heard_s = self._fresh_s = pylsl.local_clock()
+        post_stream(self._core, 0)  # before its first sample: there is a stream again, and nothing is armed
+        store_release(self._shared, INLET * PLACES, stream.handle)
+        say(f"{self._facts.name} is back; the gate stays disarmed until somebody arms it")
+        self.need = "the stream is back: press a to arm"
+
+    def _found_again(self, say: Callable[[str], None]) -> Stream | None:
+        """Return the stream that broke off, open and with its clock known, or None where it is not back yet."""
+        before = (self._facts.name, self._facts.source_id)
+        found = [info for info in look_for(self._source.stream) if (info.name(), info.source_id()) == before]
+        if len(found) > 1:
+            say(f"{len(found)} streams are called {self._facts.name} with one source id (limit: 1): end all but one")
+        if len(found) != 1:
+            return None
+        try:
+            stream = Stream(found[0], self._source)
+        except StreamError as error:
+            say(str(error))
+            return None
         if not stream.facts.equals(self._facts):
             stream.close()
             raise StreamError(
                 f"{self._facts.name} broke off and came back with other channels, units or another rate than it was "
                 "calibrated with: start a new session"
             )
-        self._stream = stream
-        self._correct()
-        if self.granted is not None and self.granted.receive_scheduler == "fifo":
-            assert self._thread.native_id is not None
-            self.granted = grant(self._thread.native_id, stream.threads, cpu=self._source.cpu)
-        self._heard_s = self._fresh_s = pylsl.local_clock()
-        store_release(self._shared, INLET * PLACES, stream.handle)
-        say(f"{self._facts.name} is back; the gate stays disarmed until somebody arms it")
-        self.need = "the stream is back: press a to arm"
+        try:
+            self._take_correction(stream.correction_s())
+        except StreamError as error:
+            stream.close()
+            say(str(error))
+            return None
+        return stream
 
     def _correct(self) -> None:
         assert self._stream is not None
@@ -265,6 +323,9 @@ class Supervisor:
             correction_s = self._stream.correction_s(0.2)
         except StreamError:
             return  # the newest one holds; where the stream has gone, the loop will say so
+        self._take_correction(correction_s)
+
+    def _take_correction(self, correction_s: float) -> None:
         if correction_s != self._correction_s and math.isfinite(correction_s):
             self._correction_s = correction_s
             post_correction(self._core, correction_s)

@@ -156,9 +156,10 @@ def find_stream(source: Lsl, waiting: Waiting) -> pylsl.StreamInfo:
             return found[0]
         if not (waiting(f"waiting for a stream with {wanted}") and pylsl.local_clock() < deadline):
             break
+    hint = "" if source.stream.predicate is None else " (is it XPath 1.0?)"
     there = sorted(describe(info) for info in pylsl.resolve_streams(wait_time=RESOLVE_S))
     raise StreamError(
-        f"source.stream: no stream with {wanted} within {source.wait_s:g} s (source.wait_s); "
+        f"source.stream: no stream with {wanted}{hint} within {source.wait_s:g} s (source.wait_s); "
         f"there: {'; '.join(there) if there else 'none at all'}"
     )
 
@@ -423,7 +424,7 @@ def check_scale(rest: Recording, *, unit_of: str) -> None:
     # Differences between neighbouring tenths of a second: offsets and drifts of a raw amplifier do not count.
     length = max(1, round(rest.sfreq / 10.0))
     means = rest.samples[: len(rest.samples) // length * length, eeg].reshape(-1, length, len(eeg)).mean(axis=1)
-    typical_uv = float(np.median(np.median(np.abs(np.diff(means, axis=0)), axis=0)))
+    typical_uv = float(np.nanmedian(np.nanmedian(np.abs(np.diff(means, axis=0)), axis=0)))
     if not PLAUSIBLE_UV[0] <= typical_uv <= PLAUSIBLE_UV[1]:
         raise StreamError(
             f"{rest.name}: its EEG moves by {typical_uv:.3g} µV within a tenth of a second, which no EEG does "

@@ -33,6 +33,16 @@ class TriggerLine:
     path: str
 
 
+def _write_off(fd: int, off: bytes, path: str) -> None:
+    """Take the line back, in case that somebody left it high: the first trigger would have no edge."""
+    try:
+        written = os.write(fd, off)
+    except OSError as error:
+        raise StimulatorError(f"line.path = {path} cannot be written: {error.strerror}") from None
+    if written != len(off):
+        raise StimulatorError(f"line.path = {path}: {written} of {len(off)} bytes could be written")
+
+
 @contextmanager
 def open_line(line: Line | None) -> Iterator[TriggerLine]:
     """Open a trigger line for the length of a ``with`` block; without one, bytes go nowhere.
@@ -52,6 +62,10 @@ def open_line(line: Line | None) -> Iterator[TriggerLine]:
             why = "nobody reads this pipe: start what listens to it first"
         raise StimulatorError(f"line.path = {settings.path} cannot be opened: {why}") from None
     try:
+        if not stat.S_ISCHR(os.fstat(fd).st_mode) and not stat.S_ISFIFO(os.fstat(fd).st_mode):
+            raise StimulatorError(f"line.path = {settings.path} is no device and no pipe: nothing was written to it")
+        if off:
+            _write_off(fd, off, settings.path)
         yield TriggerLine(fd, bytes.fromhex(settings.on), off, settings.off_after_s, settings.path)
     finally:
         try:

@@ -67,9 +67,15 @@ def test_a_stream_that_breaks_off_disarms(armed_script):
     assert disarmed_by(armed_script.core) == Reason.STREAM_BROKEN
 
 
-def test_a_stream_that_is_well_changes_nothing(armed_script):
+def test_a_stream_that_is_another_one_disarms(armed_script):
+    armed_script.until_due()
+    (event,) = armed_script.tell(InputKind.STREAM, code=0, now=armed_script.now)
+    assert event["reason"] == Reason.STREAM_BROKEN
+    assert disarmed_by(armed_script.core) == Reason.STREAM_BROKEN
+
+
+def test_an_armed_script_fires(armed_script):
     trigger_s = armed_script.until_due()
-    assert armed_script.tell(InputKind.STREAM, code=0, now=armed_script.now).size == 0
     assert armed_script.deadline(trigger_s)["kind"].tolist() == [EventKind.DELIVERED]
 
 
@@ -94,8 +100,24 @@ def test_a_stream_that_breaks_off_ends_a_running_train(make_core, script, refuse
 def test_after_a_broken_stream_the_refusals_say_so_until_it_is_armed_again(armed_script, refused):
     armed_script.tell(InputKind.STREAM, code=BROKEN, now=0.0)
     assert set(refused(armed_script.samples(50))) == {Reason.STREAM_BROKEN}
+    armed_script.tell(InputKind.STREAM, code=0, now=armed_script.now)
+    assert set(refused(armed_script.samples(50))) == {Reason.STREAM_BROKEN}
     armed_script.command(Command.ARM)
     assert armed_script.fire()["kind"].tolist() == [EventKind.DELIVERED]
+
+
+def test_nothing_arms_while_there_is_no_stream(armed_script, refused):
+    armed_script.tell(InputKind.STREAM, code=BROKEN, now=0.0)
+    armed_script.command(Command.ARM)
+    assert armed_script.core.gate["armed"][0] == 0
+    assert set(refused(armed_script.samples(50))) == {Reason.STREAM_BROKEN}
+
+
+def test_a_loop_that_nobody_watches_disarms_and_ends_what_is_planned(armed_script, refused):
+    trigger_s = armed_script.until_due()
+    assert refused(armed_script.command(Command.UNWATCHED)) == [Reason.UNWATCHED]
+    assert not armed_script.deadline(trigger_s).size
+    assert disarmed_by(armed_script.core) == Reason.UNWATCHED
 
 
 def test_an_input_that_was_lost_disarms(armed_script, refused):
@@ -106,14 +128,14 @@ def test_an_input_that_was_lost_disarms(armed_script, refused):
 
 def test_an_input_that_was_lost_stops_a_committed_pulse(armed_script, refused):
     trigger_s = armed_script.until_due()
-    armed_script.command(Command.LOST)
-    assert refused(armed_script.deadline(trigger_s)) == [Reason.INPUT_LOST]
+    assert refused(armed_script.command(Command.LOST)) == [Reason.INPUT_LOST]
+    assert not armed_script.deadline(trigger_s).size
 
 
 def test_an_input_that_was_lost_ends_a_running_train(make_core, script, refused):
     told, next_s = running_train(make_core, script)
-    told.command(Command.LOST)
-    assert refused(told.deadline(next_s)) == [Reason.INPUT_LOST]
+    assert refused(told.command(Command.LOST)) == [Reason.INPUT_LOST]
+    assert not told.deadline(next_s).size
     assert told.core.plan["status"][0] == NO_PLAN
 
 
@@ -170,6 +192,8 @@ def fire_and(told, kind, **what):
 def test_the_compiled_core_takes_a_live_loops_inputs_as_the_plain_python_does(make_core, script, same_as_compiled):
     told = script(make_core())
     fire_and(told, InputKind.STREAM, code=BROKEN)
+    told.tell(InputKind.STREAM, code=0, now=told.now)
+    told.command(Command.ARM)
     fire_and(told, InputKind.WRITTEN, code=ERRNO_EAGAIN)
     fire_and(told, InputKind.COMMAND, code=Command.LOST)
     fire_and(told, InputKind.CLOCK, value=math.inf)

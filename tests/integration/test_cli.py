@@ -26,7 +26,16 @@ from closedloop.sources.synthetic import simulate
 INSTALLED = {point.name for point in entry_points(group="closedloop.estimators")}
 PROGRAM = str(Path(sys.executable).with_name("closedloop"))
 CHANNELS = ["F7", "F3", "Fz", "C3"]
-FILES = {"session.json", "state.npz", "inputs.bin", "samples.bin", "events.jsonl", "summary.json", "report.png"}
+FILES = {
+    "session.json",
+    "state.npz",
+    "inputs.bin",
+    "samples.bin",
+    "events.jsonl",
+    "events.bin",
+    "summary.json",
+    "report.png",
+}
 
 PIPELINE = """\
 name: Test

@@ -22,7 +22,7 @@ import pytest
 from closedloop.config.device import Line
 from closedloop.config.source import Lsl
 from closedloop.core.reasons import Reason
-from closedloop.core.records import EVENT, INPUT, Command, EventKind, InputKind
+from closedloop.core.records import EVENT, INPUT, EventKind, InputKind
 from closedloop.core.replay import fingerprint, lost_records, replay
 from closedloop.core.storage import from_arrays, to_arrays
 from closedloop.session.status import Watch
@@ -124,9 +124,7 @@ class Rig:
         self.source = Lsl(type="lsl", stream={"source_id": source_id}, **dict(source))
         stream = Stream(find(source_id), self.source)
         self.sfreq, self._per_uv, self._chunk = sfreq, per_uv, chunk
-        self.supervisor = Supervisor(
-            core, SMALL.STEPS, stream, self.source, line, correction_s=0.0, lead_s=LATENCY_S, first_row=0
-        )
+        self.supervisor = Supervisor(core, SMALL.STEPS, stream, self.source, line, correction_s=0.0, first_row=0)
         self.watch = Watch(0)
         self.said = []
         self.is_attended = True
@@ -135,7 +133,7 @@ class Rig:
         self._drained, self._sights = [], []
         self._attended_s = -math.inf
         self.supervisor.__enter__()
-        self.supervisor.post(Command.ARM)
+        self.supervisor.arm(-math.inf, say=self.said.append)
         self.start_s = pylsl.local_clock() + 0.05
 
     # What the amplifier does
@@ -218,16 +216,23 @@ class Rig:
     @property
     def state(self):
         self._collect()
-        return self.watch.status(pylsl.local_clock(), began_s=self.start_s, need=self.need).state
+        return self.status.state
 
     @property
     def status(self):
-        return self.watch.status(pylsl.local_clock(), began_s=self.start_s, need=self.need)
+        gone = self.supervisor.has_disarmed_since(self.watch.newest)
+        return self.watch.status(pylsl.local_clock(), began_s=self.start_s, need=self.need, gone=gone)
 
     def post(self, command, value=0.0):
         """Give a command and return when, in s."""
         now_s = pylsl.local_clock()
         self.supervisor.post(command, value)
+        return now_s
+
+    def arm(self):
+        """Arm as an operator does, and return when, in s."""
+        now_s = pylsl.local_clock()
+        self.supervisor.arm(-math.inf, say=self.said.append)
         return now_s
 
     # What there was

@@ -146,7 +146,7 @@ def test_a_stream_that_stalls_is_refused_at_once_and_disarmed_after_a_second(rig
     assert 0.95 <= disarmed_s - stalled_s <= 1.5
     seen = f"{rig.source.stream.source_id} has sent nothing for 1 s"
     assert rig.need == f"{seen}: look at the amplifier and its clock; when all is well again, press a to arm"
-    assert rig.said == [f"{seen}: the gate was disarmed"]
+    assert rig.said == ["armed", f"{seen}: the gate was disarmed"]
     stale = rig.events_between(stalled_s + MAX_AGE_S, disarmed_s)
     # One record for each period of the rhythm, while it lasts.
     assert len(stale) == pytest.approx((disarmed_s - stalled_s - MAX_AGE_S) / PERIOD_S, abs=2)
@@ -157,7 +157,7 @@ def test_a_stream_that_stalls_is_refused_at_once_and_disarmed_after_a_second(rig
     rig.play(0.6)
     assert not rig.delivered(stalled_s + MAX_AGE_S).size
     assert rig.causes(back_s + 0.05) == {Reason.NOT_ARMED}
-    armed_s = rig.post(Command.ARM)
+    armed_s = rig.arm()
     rig.play(0.4)
     rig.end()
     assert rig.delivered(armed_s).size >= 2

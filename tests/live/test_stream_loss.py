@@ -3,7 +3,7 @@
 import pytest
 
 from closedloop.core.reasons import Reason
-from closedloop.core.records import Command, InputKind
+from closedloop.core.records import InputKind
 from closedloop.errors import StreamError
 
 AT_ONCE_S = 0.25
@@ -46,7 +46,7 @@ def test_a_killed_sender_that_comes_back_fires_once_somebody_has_armed_again(mak
     assert rig.core.gate["disarmed_by"][0] == Reason.STREAM_BROKEN
 
     start_sender()
-    rig.wait_for(lambda: len(rig.said) == 2)
+    rig.wait_for(lambda: len(rig.said) == 3)
     assert "is back; the gate stays disarmed until somebody arms it" in rig.said[-1]
     assert rig.need == "the stream is back: press a to arm"
     rig.wait(0.7)
@@ -54,7 +54,7 @@ def test_a_killed_sender_that_comes_back_fires_once_somebody_has_armed_again(mak
     assert Reason.STREAM_BROKEN in rig.reasons(told_s)
     assert rig.state == "disarmed: stream_broken"
 
-    armed_s = rig.post(Command.ARM)
+    armed_s = rig.arm()
     rig.wait_for(lambda: rig.delivered().size >= before + 3)
     rig.end()
     assert rig.delivered(told_s)["now_s"].min() >= armed_s

@@ -86,7 +86,7 @@ def test_a_serial_port_gets_each_pulses_bytes(make_rig):
     os.close(line)
     os.close(device)
     assert len(rig.delivered()) >= 4
-    assert content == b"\x02\xff\x00\x00" * len(rig.delivered())
+    assert content == b"\x00\x00" + b"\x02\xff\x00\x00" * len(rig.delivered())
 
 
 def test_the_line_is_taken_back_after_its_time(make_rig, start_sender, pipe):
@@ -99,6 +99,7 @@ def test_the_line_is_taken_back_after_its_time(make_rig, start_sender, pipe):
         rig.attend()
         time.sleep(0.001)
     rig.end()
+    assert came.pop(0)[0] == 0  # as it was opened
     content = bytes(byte for byte, _ in came)
     n = len(content) // 2
     assert n >= 5
@@ -116,12 +117,12 @@ def test_a_line_that_is_high_at_the_end_is_taken_back(make_rig, pipe):
         rig.attend()
     content = pipe.take()
     rig.end()
-    assert content + pipe.take() == b"\x01\x00"
+    assert content + pipe.take() == b"\x00\x01\x00"
 
 
-def test_a_line_that_is_left_is_low(pipe):
+def test_a_line_is_low_when_it_is_opened_and_when_it_is_left(pipe):
     with open_line(Line(path=str(pipe.path))):
-        pass
+        assert pipe.take() == b"\x00"
     assert pipe.take() == b"\x00"
 
 

@@ -32,6 +32,7 @@ FINISHED = {
     "inputs.bin",
     "samples.bin",
     "events.jsonl",
+    "events.bin",
     "summary.json",
     "report.png",
 }

@@ -64,13 +64,16 @@ def test_before_the_first_sample_nothing_is_known():
     ],
 )
 def test_the_state_says_whether_it_may_fire_and_if_not_why(fields, paused, state):
-    watch = watching(sights(100.0, 1.0, **fields))
-    watch.paused = paused
+    watch = watching(sights(100.0, 1.0, paused=int(paused), **fields))
     assert status(watch, 101.0).state == state
 
 
-def test_what_somebody_has_to_do_is_not_called_armed():
-    assert status(watching(sights(100.0, 1.0)), 101.0, need="start it again").state == "disarmed"
+def test_what_was_disarmed_since_the_newest_sample_is_not_called_armed():
+    assert watching(sights(100.0, 1.0)).status(101.0, began_s=100.0, need="", gone=True).state == "disarmed"
+
+
+def test_what_is_armed_is_never_called_disarmed():
+    assert status(watching(sights(100.0, 1.0)), 101.0, need="look at the amplifier").state == "armed"
 
 
 def test_rate_and_age_are_those_of_the_samples():

@@ -25,21 +25,21 @@ def test_what_is_written_is_what_was_told(pipe):
     with open_line(Line(path=str(path), on="a1FF", off="0b", off_after_s=0.002)) as line:
         assert (line.on, line.off, line.off_after_s, line.path) == (b"\xa1\xff", b"\x0b", 0.002, str(path))
         os.write(line.fd, line.on)
-        assert os.read(reading, 16) == b"\xa1\xff"
+        assert os.read(reading, 16) == b"\x0b\xa1\xff"
 
 
 def test_a_line_that_is_left_is_taken_back(pipe):
     path, reading = pipe
     with open_line(Line(path=str(path), off="0b")):
         pass
-    assert os.read(reading, 16) == b"\x0b"
+    assert os.read(reading, 16) == b"\x0b\x0b"
 
 
 def test_a_line_is_taken_back_after_an_error_too(pipe):
     path, reading = pipe
     with pytest.raises(RuntimeError, match="on the way"), open_line(Line(path=str(path), off="0b")):
         raise RuntimeError("on the way")
-    assert os.read(reading, 16) == b"\x0b"
+    assert os.read(reading, 16) == b"\x0b\x0b"
 
 
 def test_a_line_that_falls_back_by_itself_is_left_as_it_is(pipe):
