@@ -74,11 +74,6 @@ def test_a_stream_that_is_another_one_disarms(armed_script):
     assert disarmed_by(armed_script.core) == Reason.STREAM_BROKEN
 
 
-def test_an_armed_script_fires(armed_script):
-    trigger_s = armed_script.until_due()
-    assert armed_script.deadline(trigger_s)["kind"].tolist() == [EventKind.DELIVERED]
-
-
 def test_a_stream_that_breaks_off_ends_a_committed_plan(armed_script, refused):
     trigger_s = armed_script.until_due()
     ended = armed_script.tell(InputKind.STREAM, code=BROKEN, now=armed_script.now)

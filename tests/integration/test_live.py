@@ -65,6 +65,7 @@ protocol: {{type: single_pulse, pulses: 200, min_interval_s: 0.3}}
 stimulator: {{device: simulated, intensity: {{percent_of_motor_threshold: 100}}}}
 limits: {{max_pulses: 200, max_lateness_s: 0.01}}
 """
+SIGNALS = ("SIGTERM", "SIGINT")
 
 
 @dataclass
@@ -350,7 +351,8 @@ def rehearsal(tmp_path_factory):
         stack.callback(streams.clear)
         stack.enter_context(feeding(streams["volts"], uv=1e-5, rate=SFREQ))
         stack.enter_context(feeding(streams["slow"], uv=10.0, rate=SFREQ / 1.025))
-        programs["SIGTERM"] = stage.run("SIGTERM")
+        for name in SIGNALS:
+            programs[name] = stage.run(name)
         lost = Terminal()
         stack.callback(lost.close)
         programs["lost terminal"] = stage.run("lost-terminal", terminal=lost)
@@ -361,7 +363,9 @@ def rehearsal(tmp_path_factory):
         programs["amplifier"] = stage.play("amplifier", "--trigger", "trigger")
         wait_for((path / "trigger").exists, "the amplifier's pipe")
         programs["whole"] = stage.run("whole", "--duration", DURATION_S, "--trigger", "trigger")
-        watchers = [threading.Thread(target=interrupt, args=(programs["SIGTERM"], signal.SIGTERM))]
+        watchers = [
+            threading.Thread(target=interrupt, args=(programs[name], getattr(signal, name))) for name in SIGNALS
+        ]
         watchers.append(threading.Thread(target=lose, args=(lost,)))
         seen, shown = {}, []
         watchers.append(threading.Thread(target=lambda: seen.update(listen("whole", programs["whole"].process))))
@@ -489,7 +493,7 @@ def test_the_signal_is_a_stream_with_names_and_units(rehearsal):
 # How it ends
 
 
-@pytest.mark.parametrize("name", ["SIGTERM"])
+@pytest.mark.parametrize("name", SIGNALS)
 def test_a_signal_disarms_it_and_leaves_a_whole_record(rehearsal, name):
     program = rehearsal.programs[name]
     assert program.status == 130

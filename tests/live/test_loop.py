@@ -166,8 +166,9 @@ def test_a_storm_of_signals_neither_breaks_nor_delays_it(make_rig, start_sender,
     assert pipe.take() == b"\x01" * len(rig.delivered())
     during = rig.sights[rig.sights["told_s"] >= from_s]
     assert np.median(during["told_s"] - during["time_s"]) < 0.02
-    # A loaded machine may hold up the sender itself: nothing else may have happened.
-    assert set(rig.causes(from_s)) <= {Reason.NOT_ARMED, Reason.STALE}
+    # A loaded machine may hold up the sender itself, and then the supervisor has said so.
+    stalled = any("the gate was disarmed" in line for line in rig.said)
+    assert set(rig.causes(from_s)) <= ({Reason.NOT_ARMED, Reason.STALE} if stalled else set())
 
 
 @contextmanager
