@@ -16,7 +16,8 @@ from closedloop.errors import StreamError
 
 PRIORITY = 70
 """Of the loop and of the threads that receive alike. With theirs above the loop's, a sample that arrives while the
-loop spins to a trigger's moment takes the core from it. Alike, it waits for the rest of the spin, at most, or takes another core."""
+loop spins to a trigger's moment takes the core from it. Alike, it waits for the rest of the spin, at most, or takes
+another core."""
 ISOLATED = Path("/sys/devices/system/cpu/isolated")
 _CURRENT, _FUTURE, _ON_FAULT = 1, 2, 4
 """Flags of mlockall(2): what is there, what will be, each page when it is first touched."""
