@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from closedloop.core.live import MARGIN_S
 from closedloop.core.native import lsl_local_clock, sleep
 from closedloop.jit import compiled
-from closedloop.session.realtime import PRIORITY
+from closedloop.session.realtime import PRIORITY, grant, undisturbed
 
 EVERY_S = 0.004
 """As often as triggers are due while lateness is measured."""
@@ -36,19 +36,25 @@ def wait_for_moments(late_s: NDArray[np.float64], timespec: NDArray[np.int64]) -
         late_s[i] = lsl_local_clock() - due_s
 
 
-def floor_lateness(seconds: float, scheduler: str) -> NDArray[np.float64]:
-    """Return how late moments were met within so many s by a thread of its own, in s."""
+def floor_lateness(seconds: float, *, awake: bool) -> NDArray[np.float64]:
+    """Return how late a thread of its own met moments within so many s, in s.
+
+    It gets what a session's loop gets; without ``awake`` only real-time scheduling, and cores that fall asleep.
+    """
     late_s = np.zeros(max(1, round(seconds / EVERY_S)))
     timespec = np.zeros(3, np.int64)
     timespec[2] = timespec.ctypes.data
 
     def run() -> None:
-        if scheduler == "fifo":
+        if awake:
+            grant(threading.get_native_id(), [], cpu=None)
+        else:
             with suppress(OSError):
                 os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(PRIORITY))
         wait_for_moments(late_s, timespec)
 
     thread = threading.Thread(target=run)
-    thread.start()
-    thread.join()
+    with undisturbed():
+        thread.start()
+        thread.join()
     return late_s

@@ -136,7 +136,7 @@ class Target(Model):
     plan_ahead_s: Annotated[float, Field(gt=0.0, le=0.05)] = 0.02
     """How far beyond the earliest possible pulse a crossing is planned for, in s."""
     commit_horizon_s: Literal["auto"] | Annotated[float, Field(gt=0.0, le=0.05)] = "auto"
-    """A plan whose trigger is nearer than this no longer moves, in s; auto: two samples."""
+    """A plan whose trigger is nearer than this to its sample's stamp no longer moves, in s; auto: two samples."""
 
 
 class WantedRate(Model):

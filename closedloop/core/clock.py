@@ -112,6 +112,17 @@ def electrode_time(core: Core) -> float:
 
 
 @inner
+def counted_time(core: Core, now: float) -> float:
+    """Return when the newest sample counts as told: at its stamp, where it came within a period of it.
+
+    When exactly a sample comes depends on the system, and must not move a plan: live and played back, the same
+    samples lead to the same plans.
+    """
+    timing = core.timing[0]
+    return max(timing["time_s"], now - timing["period_s"])
+
+
+@inner
 def trigger_time(core: Core) -> float:
     """Return when the trigger of the current plan's next pulse has to leave, in s."""
     return core.plan[0]["due_s"] - core.timing[0]["latency_s"]

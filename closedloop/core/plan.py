@@ -7,7 +7,7 @@ time is without a record.
 
 import math
 
-from closedloop.core.clock import electrode_time, freshness, trigger_time
+from closedloop.core.clock import counted_time, electrode_time, freshness, trigger_time
 from closedloop.core.gate import approve_plan
 from closedloop.core.policy import current_condition, current_target, preferred, use_trial, wanted
 from closedloop.core.quality import verdict
@@ -18,17 +18,18 @@ from closedloop.estimators.interface import LEAD_STEP_S, N_LEADS
 from closedloop.jit import inner
 from closedloop.signal.rhythm import snr_db
 
+ROUNDING_S = 1e-6
+"""What sums of times may lose: where the earliest pulse falls on the grid, its last bit chooses no lead."""
+
 
 @inner
 def wanted_leads(core: Core, now: float) -> tuple[int, int]:
     """Return the range of grid leads that the plan needs: from the earliest possible pulse on."""
-    earliest = now - electrode_time(core) + core.timing[0]["latency_s"]
-    if -core.timing[0]["period_s"] < earliest and earliest < 0.0:
-        earliest = 0.0  # the fitted clock may lie a little after a sample that comes at once
+    earliest = counted_time(core, now) - electrode_time(core) + core.timing[0]["latency_s"]
     if not (earliest >= 0.0 and earliest < (N_LEADS - 1) * LEAD_STEP_S):
         return 0, 0
-    first = int(earliest / LEAD_STEP_S)
-    last = int((earliest + core.policy[0]["plan_ahead_s"]) / LEAD_STEP_S) + 1
+    first = int(max(0.0, earliest - ROUNDING_S) / LEAD_STEP_S)
+    last = int((earliest + core.policy[0]["plan_ahead_s"] + ROUNDING_S) / LEAD_STEP_S) + 1
     return first, min(last, N_LEADS - 1) + 1
 
 
@@ -117,12 +118,13 @@ def replan(core: Core, now: float, first: int, stop: int) -> None:
         if plan["status"] == PENDING and _has_passed(core, signal, first):
             refuse(core, Reason.TOO_LATE, now)
         plan["status"] = NO_PLAN
-    if plan["status"] == NO_PLAN and not due_s - core.timing[0]["latency_s"] >= now:
+    soonest_s = counted_time(core, now) + core.timing[0]["latency_s"]
+    if plan["status"] == NO_PLAN and not due_s >= soonest_s - ROUNDING_S:
         break_silence(core, now)
         return
     _set_plan(core, lead_s, sd, amplitude)
     plan["status"] = PENDING
-    if trigger_time(core) - now <= core.policy[0]["horizon_s"]:
+    if trigger_time(core) - core.timing[0]["time_s"] <= core.policy[0]["horizon_s"]:
         commit(core, now)
 
 
@@ -132,7 +134,6 @@ def _crossing(core: Core, signal: int, first: int, stop: int) -> tuple[float, fl
     target = current_target(core)
     turn = complex(math.cos(target), -math.sin(target))
     after_s = core.policy[0]["last_chance_s"] + 0.5 * core.policy[0]["period_s"]
-    horizon_s = first * LEAD_STEP_S + core.policy[0]["plan_ahead_s"] + LEAD_STEP_S
     for k in range(first, stop - 1):
         before = core.signals.z[signal, k] * turn
         beyond = core.signals.z[signal, k + 1] * turn
@@ -144,7 +145,7 @@ def _crossing(core: Core, signal: int, first: int, stop: int) -> tuple[float, fl
             continue  # it turned backwards, through the opposite phase
         part = ahead / (ahead + behind)
         lead_s = (k + part) * LEAD_STEP_S
-        if lead_s > horizon_s or not electrode_time(core) + lead_s > after_s:
+        if not electrode_time(core) + lead_s > after_s:
             continue
         sd = core.signals.sd[signal, k] * (1.0 - part) + core.signals.sd[signal, k + 1] * part
         amplitude = abs(before) * (1.0 - part) + abs(beyond) * part

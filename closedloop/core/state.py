@@ -80,7 +80,7 @@ POLICY = np.dtype(
         ("pulse_interval_s", "f8"),
         ("period_s", "f8"),  # of the rhythm
         ("plan_ahead_s", "f8"),
-        ("horizon_s", "f8"),  # a plan nearer than this is committed
+        ("horizon_s", "f8"),  # a plan whose trigger is nearer than this to the newest stamp is committed
         ("next_s", "f8"),  # earliest due time of the next trial
         ("last_chance_s", "f8"),  # due time of the chance that was recorded last
         ("sd_limit", "f8"),  # rad, set by the wanted rate

@@ -1,4 +1,4 @@
-"""What the system grants a loop that must not wait: real-time scheduling, locked memory, a core of its own.
+"""What the system grants a loop that must not wait: real-time scheduling, locked memory, cores that stay awake.
 
 Only Linux promises any of it. What was not granted is said, never taken for granted.
 """
@@ -6,7 +6,10 @@ Only Linux promises any of it. What was not granted is said, never taken for gra
 import ctypes
 import gc
 import os
+import platform
 import signal
+import struct
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -19,6 +22,14 @@ PRIORITY = 70
 loop spins to a trigger's moment takes the core from it. Alike, it waits for the rest of the spin, at most, or takes
 another core."""
 ISOLATED = Path("/sys/devices/system/cpu/isolated")
+LATENCY_REQUEST = Path("/dev/cpu_dma_latency")
+"""While it is open with 0 in it, no core falls asleep: waking up takes 0.1 ms on a PC, on a virtual machine whose host
+has other work several ms (Linux's PM quality of service)."""
+SLICE_S = 1e-4
+"""What the threads ask the ordinary scheduler for at a time, the least there is: who asks for little is let in soon. It
+needs no permission; Linux does so from 6.12 on."""
+_SCHED_SETATTR = {"x86_64": 314, "aarch64": 274}
+"""Number of the system call, by machine: the C library has a function only from glibc 2.41 on."""
 _CURRENT, _FUTURE, _ON_FAULT = 1, 2, 4
 """Flags of mlockall(2): what is there, what will be, each page when it is first touched."""
 
@@ -33,6 +44,8 @@ class Granted:
         ``fifo`` or ``ordinary``: of the loop, and of liblsl's threads that receive.
     memory_locked
         Whether no page can be swapped out.
+    cores_awake
+        Whether idle cores wait awake.
     cpu
         The core that the loop is bound to, or None.
     refused
@@ -42,6 +55,7 @@ class Granted:
     loop_scheduler: str
     receive_scheduler: str
     memory_locked: bool
+    cores_awake: bool
     cpu: int | None
     refused: tuple[str, ...]
 
@@ -51,13 +65,14 @@ class Granted:
             f"loop: {self.loop_scheduler} scheduling",
             f"receive threads: {self.receive_scheduler}",
             f"memory {'locked' if self.memory_locked else 'not locked'}",
+            f"cores {'kept awake' if self.cores_awake else 'may fall asleep'}",
             "not bound to a core" if self.cpu is None else f"bound to core {self.cpu}",
         ]
         return ", ".join(parts) + (f" ({'; '.join(self.refused)})" if self.refused else "")
 
 
 def grant(loop_thread: int, receive_threads: Sequence[int], *, cpu: int | None) -> Granted:
-    """Ask the system for all that it has, and return what it gave.
+    """Ask the system for all that it has, and return what it gave; `undisturbed` gives memory and cores back.
 
     Parameters
     ----------
@@ -70,7 +85,8 @@ def grant(loop_thread: int, receive_threads: Sequence[int], *, cpu: int | None) 
     loop = _schedule([loop_thread], refused)
     receive = _schedule(receive_threads, refused)
     bound = _bind(loop_thread, _isolated() if cpu is None else cpu, refused)
-    return Granted(loop, receive, _lock_memory(refused), bound, tuple(dict.fromkeys(refused)))
+    memory_locked, cores_awake = _lock_memory(refused), _keep_awake(refused)
+    return Granted(loop, receive, memory_locked, cores_awake, bound, tuple(dict.fromkeys(refused)))
 
 
 def require_realtime() -> None:
@@ -91,6 +107,7 @@ def _schedule(identifiers: Sequence[int], refused: list[str]) -> str:
     scheduled = 0
     try:
         for identifier in identifiers:
+            _ask_for_short_slices(identifier)
             with suppress(ProcessLookupError):  # liblsl's thread that fetched the description has ended
                 os.sched_setscheduler(identifier, os.SCHED_FIFO, os.sched_param(PRIORITY))
                 scheduled += 1
@@ -102,6 +119,16 @@ def _schedule(identifiers: Sequence[int], refused: list[str]) -> str:
         refused.append("SCHED_FIFO: no thread was found that it could be given to")
         return "ordinary"
     return "fifo"
+
+
+def _ask_for_short_slices(identifier: int) -> None:
+    """Ask the ordinary scheduler for short turns; where it knows none, nothing changes."""
+    number = _SCHED_SETATTR.get(platform.machine())
+    if sys.platform != "linux" or number is None:
+        return
+    # struct sched_attr: size, policy (0: ordinary), flags, nice, priority, runtime in ns, deadline, period
+    asked = struct.pack("=IIQiIQQQ", 48, 0, 0, 0, 0, round(SLICE_S * 1e9), 0, 0)
+    ctypes.CDLL(None).syscall(number, identifier, asked, 0)
 
 
 def _isolated() -> int | None:
@@ -130,9 +157,30 @@ def _lock_memory(refused: list[str]) -> bool:
     return True
 
 
+_requests: list[int] = []
+"""The open request of this process; like a lock on memory it is the process's own."""
+
+
+def _keep_awake(refused: list[str]) -> bool:
+    if not _requests:
+        try:
+            request = os.open(LATENCY_REQUEST, os.O_WRONLY | os.O_CLOEXEC)
+        except OSError as error:
+            refused.append(f"{LATENCY_REQUEST}: {error.strerror}; allow it with a udev rule")
+            return False
+        _requests.append(request)
+        os.write(request, bytes(4))
+    return True
+
+
+def _let_sleep() -> None:
+    while _requests:
+        os.close(_requests.pop())
+
+
 @contextmanager
 def undisturbed() -> Iterator[None]:
-    """Freeze what is there for the garbage collector, and unlock memory afterwards, for the length of a ``with`` block.
+    """Freeze what is there for the garbage collector; give back what the process was granted after a ``with`` block.
 
     The compiled loop cannot be held up by a collection; the supervisor, which empties its rings, could.
     """
@@ -142,6 +190,7 @@ def undisturbed() -> Iterator[None]:
         yield
     finally:
         gc.unfreeze()
+        _let_sleep()
         with suppress(OSError, AttributeError):
             ctypes.CDLL(None).munlockall()
 

@@ -428,7 +428,7 @@ FAULTS = {
 
 
 def test_of_two_reasons_the_first_that_is_asked_is_recorded(make_core, run, sine):
-    samples = sine(0.4)
+    samples = sine(0.38)
     for earlier, later in itertools.combinations(FAULTS, 2):
         core = make_core(n_signals=2, phase=1.0)
         FAULTS[earlier](core)

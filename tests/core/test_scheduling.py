@@ -273,6 +273,27 @@ def test_a_plan_moves_until_the_horizon_and_no_further(script, make_core):
     assert moved == pytest.approx(before + 0.1 / (2 * math.pi * RHYTHM_HZ), abs=1e-9)
 
 
+@given(phase=PHASES, late=st.lists(st.floats(0.0, 0.98), min_size=60, max_size=60))
+def test_when_a_sample_comes_within_its_period_moves_no_plan(script, make_core, phase, late):
+    on_time, later = (
+        script(make_core(phase=phase, window=1, policy={"last_chance_s": -0.05})) for _ in range(2)
+    )  # no chance goes by without a prediction: such a one counts from when it is told
+    for n, part in enumerate(late):
+        on_time.sample(now=0.01 * n)
+        later.sample(now=0.01 * (n + part))
+        assert later.core.plan.tobytes() == on_time.core.plan.tobytes(), n
+
+
+def test_a_sample_that_comes_after_its_period_still_plans(script, make_core):
+    told = script(make_core(policy={"plan_ahead_s": 0.05}))
+    for n in range(30):
+        told.sample(now=(n + 2.5) * 0.01)
+        if told.core.plan["status"][0] == 1:
+            break
+    assert told.core.plan["status"][0] == 1
+    assert told.core.plan["due_s"][0] - 0.02 >= told.now - 0.01 - 1e-6
+
+
 def test_a_committed_plan_does_not_move(script, make_core):
     told = script(make_core())
     told.until_committed()

@@ -4,13 +4,15 @@ import gc
 import os
 import signal
 import threading
+from pathlib import Path
 
 import pytest
 
 import closedloop.session.realtime
-from closedloop.session.realtime import PRIORITY, Granted, grant, mask_signals, undisturbed
+from closedloop.session.realtime import PRIORITY, SLICE_S, Granted, grant, mask_signals, undisturbed
 
 LOOP, RECEIVE, ENDED = 101, 202, 303
+PROC = Path("/proc/self/task")
 
 
 @pytest.fixture
@@ -20,6 +22,7 @@ def system(monkeypatch):
     for name in ("sched_setscheduler", "sched_setaffinity"):
         monkeypatch.setattr(os, name, lambda *what, name=name: asked.append((name, *what)))
     monkeypatch.setattr(closedloop.session.realtime, "_lock_memory", lambda _: True)
+    monkeypatch.setattr(closedloop.session.realtime, "_keep_awake", lambda _: True)
     monkeypatch.setattr(closedloop.session.realtime, "_isolated", lambda: None)
     return asked
 
@@ -36,7 +39,7 @@ def test_receive_threads_come_before_the_loop(system):
         RECEIVE: (fifo, PRIORITY),
         RECEIVE + 1: (fifo, PRIORITY),
     }
-    assert granted == Granted("fifo", "fifo", True, None, ())
+    assert granted == Granted("fifo", "fifo", True, True, None, ())
 
 
 def test_what_is_not_permitted_is_said_once_and_not_claimed(system, monkeypatch):
@@ -49,7 +52,9 @@ def test_what_is_not_permitted_is_said_once_and_not_claimed(system, monkeypatch)
     assert granted.refused == (
         f"SCHED_FIFO: not permitted; allow it with rtprio {PRIORITY} in /etc/security/limits.conf",
     )
-    assert granted.line().startswith("loop: ordinary scheduling, receive threads: ordinary, memory locked, ")
+    assert granted.line().startswith(
+        "loop: ordinary scheduling, receive threads: ordinary, memory locked, cores kept awake, "
+    )
 
 
 def test_a_system_without_schedulers_is_said(system, monkeypatch):
@@ -126,6 +131,49 @@ def test_memory_is_only_called_locked_where_it_is(monkeypatch, locked):
     assert closedloop.session.realtime._lock_memory(refused) == locked
     assert len(refused) == (0 if locked else 1)
     assert all("allow it with memlock unlimited" in why for why in refused)
+
+
+def test_cores_are_kept_awake_once_and_only_until_the_session_ends(tmp_path, monkeypatch):
+    request = tmp_path / "cpu_dma_latency"
+    request.touch()
+    monkeypatch.setattr(closedloop.session.realtime, "LATENCY_REQUEST", request)
+    refused = []
+    with undisturbed():
+        assert closedloop.session.realtime._keep_awake(refused)
+        assert closedloop.session.realtime._keep_awake(refused)  # a stream that came back asks again
+        (held,) = closedloop.session.realtime._requests
+        assert request.read_bytes() == b"\0\0\0\0"
+    assert refused == []
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        os.fstat(held)
+
+
+def test_cores_that_may_fall_asleep_are_said(tmp_path, monkeypatch):
+    monkeypatch.setattr(closedloop.session.realtime, "LATENCY_REQUEST", tmp_path / "none")
+    refused = []
+    with undisturbed():
+        assert not closedloop.session.realtime._keep_awake(refused)
+    assert refused == [f"{tmp_path / 'none'}: No such file or directory; allow it with a udev rule"]
+
+
+def test_a_thread_can_ask_for_short_turns():
+    def turn_ns():
+        lines = (PROC / str(threading.get_native_id()) / "sched").read_text().splitlines()
+        return next((int(line.split(":")[1]) for line in lines if line.startswith("se.slice")), None)
+
+    found = []
+
+    def run():
+        found.append(turn_ns())
+        closedloop.session.realtime._ask_for_short_slices(threading.get_native_id())
+        found.append(turn_ns())
+
+    if not PROC.is_dir() or turn_ns() is None:
+        pytest.skip("this kernel does not show how long a turn is")
+    thread = threading.Thread(target=run)
+    thread.start()
+    thread.join()
+    assert found[1] == round(SLICE_S * 1e9) < found[0]
 
 
 def test_the_collector_is_as_before_afterwards():
