@@ -1,0 +1,161 @@
+"""The wire of a stand-in: a pseudo-terminal that a serial port's program opens like the real one, faults included."""
+
+import os
+import random
+import select
+import threading
+import time
+import tty
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Self
+
+from closedloop.standins.interface import StandIn
+
+TURN_S = 0.002
+"""The stand-in is told the time at least so often."""
+
+
+@dataclass(frozen=True)
+class WireFaults:
+    """What happens to bytes that a stand-in sends.
+
+    Attributes
+    ----------
+    split
+        Whether each byte comes alone, a moment after the one before.
+    merge
+        Whether an answer is held back until the next one, as long as that comes within 20 ms.
+    dropped, corrupted
+        Share of the bytes that never arrive, and of those that arrive with one bit turned.
+    garbage
+        What comes before the first answer.
+    seed
+        Of what is random.
+    """
+
+    split: bool = False
+    merge: bool = False
+    dropped: float = 0.0
+    corrupted: float = 0.0
+    garbage: bytes = b""
+    seed: int = 1
+
+
+NO_FAULTS = WireFaults()
+MERGE_S = 0.02
+SPLIT_S = 0.0005
+
+
+class Terminal:
+    """Runs a stand-in behind a pseudo-terminal, in a thread of its own; use it in a ``with`` block.
+
+    Parameters
+    ----------
+    standin
+        The device's behaviour.
+    clock
+        What time it is, in s; a test gives one that it moves itself.
+    faults
+        Of the wire.
+
+    Attributes
+    ----------
+    path
+        What a program opens.
+    dropped, corrupted
+        How many bytes never arrived, and how many with one bit turned.
+    """
+
+    def __init__(
+        self, standin: StandIn, *, clock: Callable[[], float] = time.monotonic, faults: WireFaults = NO_FAULTS
+    ) -> None:
+        self._standin, self._clock, self.faults = standin, clock, faults
+        self._random = random.Random(faults.seed)  # noqa: S311 - damage to a wire, no secret
+        self._lock = threading.Lock()
+        self._end = threading.Event()
+        self._held, self._held_s = b"", 0.0
+        self._garbage = faults.garbage
+        self.dropped = self.corrupted = 0
+        self._ours, self._theirs = os.openpty()
+        tty.setraw(self._theirs)
+        self.path = os.ttyname(self._theirs)
+        self._thread = threading.Thread(target=self._run, name="closedloop stand-in")
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.vanish()
+
+    def vanish(self) -> None:
+        """Pull the plug: whoever has the port open reads an error from now on."""
+        self._end.set()
+        if self._thread.is_alive():
+            self._thread.join()
+        for fd in (self._ours, self._theirs):
+            with suppress(OSError):
+                os.close(fd)
+        self._ours = self._theirs = -1
+
+    def act(self, name: str, *values: float) -> None:
+        """Do by hand what the stand-in lists among its actions."""
+        with self._lock:
+            self._standin.actions[name](self._clock(), *values)
+
+    def trigger(self) -> bool:
+        """Give an edge at the trigger input; return whether it fired."""
+        with self._lock:
+            return self._standin.trigger(self._clock())
+
+    def _run(self) -> None:
+        while not self._end.is_set():
+            readable, _, _ = select.select([self._ours], [], [], TURN_S)
+            data = b""
+            if readable:
+                with suppress(OSError):  # nobody has the port open
+                    data = os.read(self._ours, 4096)
+            with self._lock:
+                now_s = self._clock()
+                answer = self._standin.pass_time(now_s)
+                if data:
+                    answer += self._standin.receive(data, now_s)
+            self._send(answer)
+
+    def _send(self, answer: bytes) -> None:
+        if self.faults.merge:
+            now_s = time.monotonic()
+            if answer and not self._held:
+                self._held, self._held_s = answer, now_s
+                return
+            if self._held and (answer or now_s - self._held_s > MERGE_S):
+                answer, self._held = self._held + answer, b""
+        if not answer:
+            return
+        answer, self._garbage = self._garbage + self._damaged(answer), b""
+        for piece in [bytes([byte]) for byte in answer] if self.faults.split else [answer]:
+            self._put(piece)
+            if self.faults.split:
+                time.sleep(SPLIT_S)
+
+    def _damaged(self, data: bytes) -> bytes:
+        sent = bytearray()
+        for byte in data:
+            drawn = self._random.random()
+            if drawn < self.faults.dropped:
+                self.dropped += 1
+            elif drawn < self.faults.dropped + self.faults.corrupted:
+                self.corrupted += 1
+                sent.append(byte ^ (1 << self._random.randrange(8)))
+            else:
+                sent.append(byte)
+        return bytes(sent)
+
+    def _put(self, data: bytes) -> None:
+        with suppress(OSError):
+            os.write(self._ours, data)
