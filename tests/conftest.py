@@ -20,10 +20,12 @@ import gc
 import multiprocessing
 import re
 import shutil
+import sys
 import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
+from importlib import import_module
 from importlib.metadata import EntryPoint
 from multiprocessing import resource_tracker
 
@@ -70,6 +72,16 @@ def pytest_report_header() -> list[str]:
         f"closedloop: {Path(closedloop.__file__).parent}",
         f"numba: compiled={not numba.config.DISABLE_JIT} boundscheck={numba.config.BOUNDSCHECK or 0}",
     ]
+
+
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """Compile the core once, before workers start that would each do so: on a new checkout that takes a minute."""
+    several = bool(session.config.getoption("numprocesses", None))
+    if several and not hasattr(session.config, "workerinput") and not numba.config.DISABLE_JIT:
+        import_module("closedloop.calibration.assemble")
+        import_module("closedloop.core.replay")
+        if sys.platform == "linux":
+            import_module("closedloop.core.live")
 
 
 def child_processes() -> set[str]:
