@@ -85,7 +85,7 @@ def test_a_scheduler_that_was_not_granted_is_not_claimed(latency):
         n_channels, sfreq = 64, 1000.0
 
     assert latency.row(cell, Sent, [measured], [measured])["scheduler"] == "ordinary"
-    assert set(latency.lateness([measured], [])) == {"ordinary"}
+    assert set(latency.lateness([measured], {})) == {"ordinary"}
 
 
 def test_targets_compare_like_with_like(latency):
