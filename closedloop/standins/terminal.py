@@ -80,6 +80,7 @@ class Terminal:
         self._garbage = faults.garbage
         self.dropped = self.corrupted = 0
         self._ours, self._theirs = os.openpty()
+        os.set_blocking(self._ours, False)  # what nobody reads is lost, as on a wire
         tty.setraw(self._theirs)
         self.path = os.ttyname(self._theirs)
         self._thread = threading.Thread(target=self._run, name="closedloop stand-in")

@@ -1,42 +1,80 @@
 """What a stimulator's driver is, and the table of drivers.
 
-A driver turns a device's profile into a thing that can be armed. It is imported on use, so that a
-vendor's absent library breaks that one driver and no other; an installed package adds its own by an
-entry point of the group ``closedloop.stimulators``. The decision to fire is never a driver's: the
-safety gate's trigger is the only way to a pulse.
+A driver turns a device's profile into a thing that can be armed. It is imported on use, so that a vendor's absent
+library breaks that one driver and no other; an installed package adds its own by an entry point of the group
+``closedloop.stimulators``. The decision to fire is never a driver's: the safety gate's trigger is the only way to a
+pulse.
 """
 
 from contextlib import AbstractContextManager
 from importlib.metadata import entry_points
-from typing import Protocol
+from types import TracebackType
+from typing import Literal, Protocol, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from closedloop.config.device import Stimulator as Profile
+from closedloop.config.model import Model
 from closedloop.errors import StimulatorError
+from closedloop.stimulators.status import Identity, Status
+
+SIMULATED = "simulated"
+"""The driver of what stimulates nobody."""
 
 
 class Stimulator(Protocol):
-    """A device, by its driver."""
+    """A device, by its driver; used within a ``with`` block, which opens it disarmed and leaves it disarmed.
 
-    @property
-    def ready(self) -> bool:
-        """Whether the device would fire at a trigger now."""
+    Every method may raise a `StimulatorError`, one line that says what is wrong: the device is then, as far as it can
+    be reached, disarmed.
+    """
+
+    def __enter__(self) -> Self:
+        """Open it, and make sure that the right device answers."""
         ...
 
-    def armed(self) -> AbstractContextManager[None]:
-        """Arm the device for the length of a ``with`` block; it ends disarmed, whatever happens."""
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Disarm it and close it."""
+        ...
+
+    @property
+    def identity(self) -> Identity:
+        """Which device answers."""
+        ...
+
+    @property
+    def status_every_s(self) -> float:
+        """How often `status` has to be called at least, in s: it keeps some devices armed."""
+        ...
+
+    def status(self) -> Status:
+        """Ask the device how it is."""
+        ...
+
+    def configure(self) -> None:
+        """Write what the profile's settings ask for, and read it back; what was set before may be gone."""
         ...
 
     def set_intensity(self, percent_of_maximum: float) -> None:
-        """Set the intensity in percent of the maximum stimulator output.
+        """Set the intensity in percent of the maximum stimulator output; refused while armed and above its limit."""
+        ...
 
-        Raises
-        ------
-        StimulatorError
-            Above the profile's limit, or where the device is armed.
+    def set_train(self, pulses: int, frequency_hz: float) -> None:
+        """Set what one trigger starts: so many pulses at a frequency in Hz; 1 is a single pulse."""
+        ...
+
+    def armed(self) -> AbstractContextManager[None]:
+        """Arm the device, configured and with its intensity set, for the length of a ``with`` block.
+
+        It ends disarmed, whatever happens.
         """
+        ...
+
+    def fire(self) -> Literal["yes", "unknown"]:
+        """Fire by command, at no exact time; return whether it did: unknown counts as delivered."""
         ...
 
     def artifact(self, sfreq: float, eeg: NDArray[np.bool_]) -> NDArray[np.float64]:
@@ -57,25 +95,42 @@ class Stimulator(Protocol):
 
 
 class Driver(Protocol):
-    """A driver: makes a stimulator from a profile."""
+    """A driver: makes a stimulator, not opened yet, from a profile and settings that its own model has checked."""
 
-    def __call__(self, profile: Profile) -> Stimulator:
-        """Return the stimulator, disarmed."""
+    settings_model: type[Model]
+
+    def __call__(self, profile: Profile, settings: Model) -> Stimulator:
+        """Return the stimulator."""
         ...
 
 
+def find_driver(name: str) -> Driver:
+    """Return the driver of a name, imported.
+
+    Raises
+    ------
+    StimulatorError
+        Where none has it, or what it needs is not installed.
+    """
+    found = {point.name: point for point in entry_points(group="closedloop.stimulators")}
+    if name not in found:
+        raise StimulatorError(f"driver = {name}: there is no such driver (installed: {', '.join(sorted(found))})")
+    try:
+        driver: Driver = found[name].load()
+    except ImportError as error:
+        raise StimulatorError(f"driver = {name}: what it needs is not installed: {error}") from None
+    return driver
+
+
 def open_stimulator(profile: Profile) -> Stimulator:
-    """Return the stimulator of a profile, disarmed.
+    """Return the stimulator of a profile, to be opened by a ``with`` block.
 
     Raises
     ------
     StimulatorError
         Where no driver has the name that the profile gives.
+    pydantic.ValidationError
+        Where its settings are none that the driver knows; the profile's loader has told that before, with the place.
     """
-    found = {point.name: point for point in entry_points(group="closedloop.stimulators")}
-    if profile.driver not in found:
-        raise StimulatorError(
-            f"driver = {profile.driver}: there is no such driver (installed: {', '.join(sorted(found))})"
-        )
-    driver: Driver = found[profile.driver].load()
-    return driver(profile)
+    driver = find_driver(profile.driver)
+    return driver(profile, driver.settings_model.model_validate(profile.settings))

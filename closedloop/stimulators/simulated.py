@@ -7,18 +7,29 @@ charge, the muscles' twitch, and at a set delay the step that the recharging cap
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from types import TracebackType
+from typing import ClassVar, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from closedloop.config.device import Artifact, Stimulator
+from closedloop.config.model import Model
 from closedloop.errors import StimulatorError
+from closedloop.stimulators.status import Identity, Status
 
+ROOM_C = 25.0
+"""Temperature of a coil that nothing has warmed."""
+STATUS_EVERY_S = 1.0
 MUSCLE_DELAY_S = 0.004
 MUSCLE_HZ = 90.0
 """A twitch begins a few ms after the pulse and swings at this rate (recalled, not measured)."""
 FADED = 1e-3
 """Where the decay has fallen to this share of its height it ends."""
+
+
+class NoSettings(Model):
+    """The simulated stimulator needs to know nothing."""
 
 
 class SimulatedStimulator:
@@ -28,17 +39,59 @@ class SimulatedStimulator:
     ----------
     profile
         What the device is said to be.
+    settings
+        None.
     """
 
-    def __init__(self, profile: Stimulator) -> None:
+    settings_model: ClassVar[type[Model]] = NoSettings
+
+    def __init__(self, profile: Stimulator, settings: Model) -> None:
+        del settings
         self._profile = profile
         self._armed = False
         self._percent_of_maximum = 0.0
 
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._armed = False
+
     @property
-    def ready(self) -> bool:
-        """Whether the device would fire at a trigger now."""
-        return self._armed
+    def identity(self) -> Identity:
+        """What it says that it is."""
+        return Identity("simulated stimulator")
+
+    @property
+    def status_every_s(self) -> float:
+        """How often `status` has to be called: it keeps nothing alive."""
+        return STATUS_EVERY_S
+
+    def status(self) -> Status:
+        """Say how it is: ready while it is armed, and never warm."""
+        return Status(self._armed, self._armed, "", self._percent_of_maximum, ROOM_C)
+
+    def configure(self) -> None:
+        """Write the settings: there are none."""
+        if self._armed:
+            raise StimulatorError(f"{self._profile.name}: disarm before it is configured")
+
+    def set_train(self, pulses: int, frequency_hz: float) -> None:
+        """Set what one trigger starts: here always one pulse."""
+        if pulses != 1:
+            raise StimulatorError(
+                f"{self._profile.name}: pulses = {pulses} at {frequency_hz:g} Hz: one trigger starts 1 here"
+            )
+        if self._armed:
+            raise StimulatorError(f"{self._profile.name}: disarm before the train is changed")
+
+    def fire(self) -> Literal["yes"]:
+        """Fire by command, which nobody hears."""
+        if not self._armed:
+            raise StimulatorError(f"{self._profile.name}: arm it before it fires")
+        return "yes"
 
     @contextmanager
     def armed(self) -> Iterator[None]:

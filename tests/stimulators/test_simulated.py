@@ -5,7 +5,7 @@ import pytest
 
 from closedloop.config.device import Artifact, Stimulator
 from closedloop.errors import StimulatorError
-from closedloop.stimulators.simulated import MUSCLE_DELAY_S, MUSCLE_HZ, SimulatedStimulator, pulse_waveform
+from closedloop.stimulators.simulated import MUSCLE_DELAY_S, MUSCLE_HZ, NoSettings, SimulatedStimulator, pulse_waveform
 
 SFREQ = 10_000.0
 NONE = {
@@ -95,7 +95,7 @@ def test_recharging_fades_with_its_time_constant():
 
 @pytest.fixture
 def stimulator():
-    return SimulatedStimulator(Stimulator.model_validate(PROFILE))
+    return SimulatedStimulator(Stimulator.model_validate(PROFILE), NoSettings())
 
 
 def test_a_profile_without_an_artifact_leaves_none(stimulator):
@@ -121,7 +121,7 @@ def test_a_refused_intensity_leaves_the_one_that_is_set(stimulator, refused):
 def test_an_electrode_gets_the_artifact_as_it_is_described():
     described = Artifact.model_validate({**NONE, "decay_uv": 800.0})
     profile = {**PROFILE, "artifact": described.model_dump()}
-    stimulator = SimulatedStimulator(Stimulator.model_validate(profile))
+    stimulator = SimulatedStimulator(Stimulator.model_validate(profile), NoSettings())
     found = stimulator.artifact(500.0, np.array([False, True]))
     np.testing.assert_array_equal(found[:, 1], pulse_waveform(described, 500.0))
     assert not found[:, 0].any()

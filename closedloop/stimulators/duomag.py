@@ -1,0 +1,245 @@
+"""A Deymed DuoMAG, set and watched over its virtual serial port."""
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from types import TracebackType
+from typing import ClassVar, Literal, NoReturn, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from closedloop.config.device import Stimulator as Profile
+from closedloop.config.model import Model
+from closedloop.errors import StimulatorError
+from closedloop.stimulators import duomag_frames as frames
+from closedloop.stimulators.duomag_settings import DuoMagSettings
+from closedloop.stimulators.duomag_stream import DuoMagStream
+from closedloop.stimulators.intensity import whole_percent
+from closedloop.stimulators.port import Port
+from closedloop.stimulators.status import Identity, Status
+
+CHARGE_S = 2.0
+"""How long it may take to recharge once it is armed."""
+POLL_S = 0.05
+
+
+class DuoMag:
+    """A DuoMAG that fires at its trigger input; use it in a ``with`` block, and from one thread only.
+
+    **No command is known that arms or disarms it, and it has no keep-alive.** This driver holds the intensity at 0
+    except while it is armed, and sets it then; that a DuoMAG gives no pulse at 0 is assumed. Where the host dies while
+    it is armed, the intensity stays and the device fires at any edge of its trigger input: an external interlock is
+    needed, such as a switch in the trigger's line that falls open by itself.
+
+    Its stream has no check, so that a state counts only once two frames in a row tell it. Its layout, the known
+    commands and what is assumed of them are in `closedloop.stimulators.duomag_frames`.
+
+    Parameters
+    ----------
+    profile
+        Name and limits.
+    settings
+        Port, coils and delays.
+    clock, sleep
+        Time in s and how to wait, for the device's own waits; the wire's time-outs are always real.
+
+    Raises
+    ------
+    StimulatorError
+        From any method where the device cannot be used as asked, or tells nothing.
+    """
+
+    settings_model: ClassVar[type[Model]] = DuoMagSettings
+
+    def __init__(
+        self,
+        profile: Profile,
+        settings: DuoMagSettings,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self._profile, self._settings = profile, settings
+        self._clock, self._sleep = clock, sleep
+        self._open = ExitStack()
+        self._stream: DuoMagStream | None = None
+        self._percent = 0
+        self._is_open = self._armed = self._configured = False
+
+    def __enter__(self) -> Self:
+        with ExitStack() as stack:
+            settings = self._settings
+            port = stack.enter_context(Port(settings.port, baud=settings.baud, stop_bits=2, name=self._profile.name))
+            stream = DuoMagStream(port, reply_s=settings.reply_s)
+            stream.newest()
+            self._stream, self._is_open = stream, True
+            stack.callback(self._leave)
+            self._quench()
+            self._open = stack.pop_all()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._open.close()
+
+    @property
+    def identity(self) -> Identity:
+        """Which device answers: one whose stream is a DuoMAG's, which tells neither model nor number."""
+        self._speak()
+        return Identity("Deymed DuoMAG")
+
+    @property
+    def status_every_s(self) -> float:
+        """How often its state should be asked for, in s."""
+        return self._settings.status_every_s
+
+    @property
+    def recovered(self) -> int:
+        """How many commands took effect only when sent again."""
+        return 0 if self._stream is None else self._stream.recovered
+
+    @property
+    def refused(self) -> int:
+        """How many commands or questions came to nothing."""
+        return 0 if self._stream is None else self._stream.refused
+
+    @property
+    def ready(self) -> bool:
+        """Whether the device would fire at a trigger now; asks it."""
+        return self.status().ready
+
+    def status(self) -> Status:
+        """Read the device's state; it is armed where its intensity is above 0, and tells no temperature in °C."""
+        told = self._speak().newest()
+        fault = "; ".join(self._faults(told))
+        return Status(
+            armed=told.percent > 0,
+            ready=self._armed and told.charged and not fault,
+            fault=fault,
+            percent_of_maximum=float(told.percent),
+        )
+
+    def set_intensity(self, percent_of_maximum: float) -> None:
+        """Choose the intensity in whole percent of the maximum; the device gets it when it is armed, and not before."""
+        percent = whole_percent(percent_of_maximum, self._profile)
+        self._disarmed_or_refuse("the intensity is changed")
+        self._percent = percent
+
+    def configure(self) -> None:
+        """Set the delays of recharging and of the trigger output where that is wanted, and read them back."""
+        self._disarmed_or_refuse("the settings are changed")
+        self._configured = False
+        self._set_delay(frames.RECHARGE, "recharge", self._settings.recharge_delay_ms)
+        self._set_delay(frames.OUTPUT, "output", self._settings.output_delay_ms)
+        self._configured = True
+
+    def set_train(self, pulses: int, frequency_hz: float) -> None:  # noqa: ARG002 - a protocol's
+        """Take a single pulse only: no command is known with which one trigger would start more."""
+        self._disarmed_or_refuse("the train is changed")
+        if pulses != 1:
+            self._refuse(f"a train of {pulses} pulses: one trigger gives one pulse only")
+
+    @contextmanager
+    def armed(self) -> Iterator[None]:
+        """Set the intensity for the length of a ``with`` block, and 0 at its end, whatever happens.
+
+        Raises
+        ------
+        StimulatorError
+            Where something is wrong with the device, where it does not recharge in time, and where it cannot be
+            turned to 0.
+        """
+        self._disarmed_or_refuse("it is armed again")
+        if not self._configured:
+            self._refuse("configure it first")
+        if self._percent == 0:
+            self._refuse("intensity = 0 %: set one above 0 before it is armed")
+        if fault := self.status().fault:
+            self._refuse(f"it cannot be armed: {fault}")
+        try:
+            self._write_intensity(self._percent)
+            self._armed = True
+            self._charge()
+            yield
+        finally:
+            self._armed = False
+            self._quench()
+
+    def fire(self) -> Literal["yes", "unknown"]:
+        """Fire over the serial line, where timing does not matter: it varies by several ms.
+
+        Returns
+        -------
+            Whether the stream shows that the device is no longer charged, which a pulse leaves (assumed). The command
+            is sent once; what is unknown counts as delivered.
+        """
+        if not self._armed:
+            self._refuse("arm it before it is fired")
+        status = self.status()
+        if not status.ready:  # else what shows the pulse would show already
+            self._refuse(f"it is not ready to fire: {status.fault or 'it recharges'}")
+        return "yes" if self._speak().once(frames.fire(), lambda told: not told.charged) else "unknown"
+
+    def artifact(self, sfreq: float, eeg: NDArray[np.bool_]) -> NDArray[np.float64]:  # noqa: ARG002 - a protocol's
+        """Return nothing, of shape (0, n_channels): a real device leaves its artifact in the EEG itself."""
+        return np.zeros((0, eeg.size))
+
+    def _faults(self, told: frames.DuoState) -> list[str]:
+        found = list(told.faults)
+        if not found and told.coil_type not in [1 + frames.COILS.index(coil) for coil in self._settings.coils]:
+            found.append(f"the coil's type {told.coil_type} is not among {', '.join(self._settings.coils)}")
+        wanted = self._percent if self._armed else 0
+        if told.percent != wanted:
+            found.append(f"the amplitude was changed by hand from {wanted} to {told.percent} %")
+        return found
+
+    def _charge(self) -> None:
+        until_s = self._clock() + CHARGE_S
+        while not (status := self.status()).ready:
+            if status.fault:
+                self._refuse(f"it cannot be armed: {status.fault}")
+            if self._clock() >= until_s:
+                self._refuse(f"it did not recharge within {CHARGE_S:g} s")
+            self._sleep(POLL_S)
+
+    def _write_intensity(self, percent: int) -> None:
+        sent = frames.set_intensity(percent)
+        self._speak().command(sent, lambda told: told.percent == percent, f"intensity = {percent} %")
+
+    def _set_delay(self, which: int, name: str, delay_ms: float | None) -> None:
+        if delay_ms is None:
+            return
+        code = frames.delay_code(delay_ms)
+        if code is None:
+            self._refuse(
+                f"settings.{name}_delay_ms = {delay_ms:g} is not 0 to 127 steps of 0.05, 0.1, 0.2, 0.5, 1, 2, 5 or 10"
+            )
+        sent = frames.set_delay(which, *code)
+        self._speak().command(sent, lambda told: getattr(told, name) == code, f"{name}_delay_ms = {delay_ms:g}")
+
+    def _quench(self) -> None:
+        try:
+            self._write_intensity(0)
+        except StimulatorError as error:
+            raise StimulatorError(f"{error}; it may still fire at a trigger: turn it off at the device") from error
+
+    def _leave(self) -> None:
+        self._armed, self._configured, self._percent = False, False, 0
+        try:
+            self._quench()
+        finally:
+            self._is_open = False
+
+    def _disarmed_or_refuse(self, what: str) -> None:
+        if self._armed:
+            self._refuse(f"disarm before {what}")
+
+    def _speak(self) -> DuoMagStream:
+        if self._stream is None or not self._is_open:
+            self._refuse("it is not open")
+        return self._stream
+
+    def _refuse(self, why: str) -> NoReturn:
+        raise StimulatorError(f"{self._profile.name}: {why}")

@@ -1,0 +1,206 @@
+"""What the drivers of all Magstim stimulators share.
+
+A device that hears no command for 10 s, or for 1 s while it is armed, disarms and drops remote control. So `status`,
+which is also the keep-alive, has to be called at least every `status_every_s`. Triggers belong on the trigger input:
+a pulse that is asked for by serial line comes 5 to 15 ms later, and never after the same time.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from closedloop.errors import StimulatorError
+from closedloop.stimulators import magstim_frames as frames
+from closedloop.stimulators.magstim_faults import fault_in_words
+from closedloop.stimulators.magstim_frames import Instrument, Rapid, Verdict
+from closedloop.stimulators.magstim_session import MagstimSession
+from closedloop.stimulators.status import Status
+
+READY_WITHIN_S = 2.0
+"""A device charges for about 1 s."""
+POLL_S = 0.1
+SLEW_DOWN_S, SLEW_UP_S, SLEW_MARGIN_S = 0.1, 0.01, 0.1
+"""What the output takes for each percent, and what is waited beside it."""
+STATUS_ARMED_S, STATUS_STANDBY_S = 0.5, 5.0
+"""Half of what the device allows."""
+TEMPERATURE_EVERY_S = 10.0
+"""It takes turns in `status` with what changes faster."""
+
+
+class MagstimDriver(MagstimSession):
+    """A Magstim stimulator; use it in a ``with`` block, from one thread."""
+
+    _armed = False
+
+    @property
+    def status_every_s(self) -> float:
+        """How often `status` has to be called at least, in s."""
+        return STATUS_ARMED_S if self._armed else STATUS_STANDBY_S
+
+    @property
+    def wait_after_train_s(self) -> float:
+        """The rest that the device takes after the train that a trigger starts, in s; 0 after a single pulse."""
+        return 0.0
+
+    def set_intensity(self, percent_of_maximum: float) -> None:
+        """Set the intensity in percent of the maximum stimulator output, and wait until the output is there.
+
+        Raises
+        ------
+        StimulatorError
+            Above the profile's limit, no whole percent, while the device is armed, or where it is not taken.
+        """
+        percent = self._whole_percent(percent_of_maximum)
+        self._only_disarmed("the intensity is changed")
+        self._check_intensity(percent)
+        change = percent - self._tell().power
+        self._told.set_percent = percent
+        self._command(frames.set_power(percent), f"set to {percent} %")
+        self._wait(abs(change) * (SLEW_UP_S if change > 0 else SLEW_DOWN_S) + SLEW_MARGIN_S)
+        found = self._tell().power
+        if found != percent:
+            raise StimulatorError(f"{self._name}: intensity = {found} % was read back where {percent} % was set")
+
+    def configure(self) -> None:
+        """Write the settings: opening it has done all that there is."""
+        self._only_disarmed("it is configured")
+
+    def set_train(self, pulses: int, frequency_hz: float) -> None:
+        """Set what one trigger starts; here it must be 1 pulse.
+
+        Raises
+        ------
+        StimulatorError
+            For any other number, and while the device is armed.
+        """
+        self._only_disarmed("the train is changed")
+        if pulses != 1:
+            raise StimulatorError(
+                f"{self._name}: pulses = {pulses} at {frequency_hz:g} Hz: a trigger of a {self.model} starts 1"
+            )
+
+    @contextmanager
+    def armed(self) -> Iterator[None]:
+        """Arm for the length of a ``with`` block: it begins when the device is ready and ends with it disarmed.
+
+        Raises
+        ------
+        StimulatorError
+            Where the device cannot be armed, is not ready within 2 s, or cannot be disarmed.
+        """
+        self._only_disarmed("it is armed again")
+        self._armed = True  # before the command: that may act though its answer is lost
+        try:
+            self._arm()
+            yield
+        except BaseException as error:
+            try:
+                self._disarm()
+            except StimulatorError as failure:
+                error.add_note(str(failure))
+            raise
+        else:
+            self._disarm()
+
+    def status(self) -> Status:
+        """Return the device's state by one exchange, or two where it has an error; this keeps it alive, too.
+
+        Intensity and coil temperature are as they were told last.
+        """
+        told = self._told
+        if self._clock() - told.temperature_at_s >= TEMPERATURE_EVERY_S:
+            self._tell_temperature()
+        else:
+            self._tell()
+        if Instrument.ERROR in told.instrument:
+            told.error = self._command(frames.TELL_ERROR, "asked for its error")
+        fault = fault_in_words(told, armed=self._armed)
+        return Status(told.on, told.ready and not fault, fault, float(told.state.power), told.coil_temperature_c)
+
+    def fire(self) -> Literal["yes", "unknown"]:
+        """Ask for a pulse by serial line, once, and return whether the device confirms it.
+
+        The pulse comes 5 to 15 ms later and never after the same time, so it can keep no phase. Count it as delivered
+        before this is called, whatever is returned.
+
+        Raises
+        ------
+        StimulatorError
+            Where the device is not armed, or says that it does not fire.
+        """
+        link = self._connection()
+        if not self._armed:
+            raise StimulatorError(f"{self._name}: it cannot fire: it is not armed")
+        try:
+            reply = link.ask_once(frames.FIRE)
+        except StimulatorError:  # of the port, which may have failed behind the command; `status` will say so
+            return "unknown"
+        if reply is None or reply.verdict is Verdict.UNKNOWN:
+            return "unknown"
+        if reply.value is None:
+            raise StimulatorError(f"{self._name}: it did not fire: {reply.verdict.value}")
+        return "yes" if Instrument.READY in reply.value else "unknown"
+
+    def artifact(self, sfreq: float, eeg: NDArray[np.bool_]) -> NDArray[np.float64]:  # noqa: ARG002 - the interface's
+        """Return what a pulse adds to played-back samples: nothing, of shape (0, n_channels)."""
+        return np.zeros((0, eeg.size))
+
+    def _whole_percent(self, percent_of_maximum: float) -> int:
+        limit = self._profile.limits.max_percent_of_maximum
+        if not 0.0 <= percent_of_maximum <= limit:
+            raise StimulatorError(
+                f"{self._name}: intensity = {percent_of_maximum:g} % of the maximum is not within 0 to {limit:g}"
+            )
+        if percent_of_maximum != int(percent_of_maximum):
+            raise StimulatorError(f"{self._name}: intensity = {percent_of_maximum:g} % is not a whole percent")
+        return int(percent_of_maximum)
+
+    def _check_intensity(self, percent: int) -> None:
+        """Raise where what is set does not go with an intensity."""
+
+    def _only_disarmed(self, what: str) -> None:
+        self._connection()
+        if self._armed:
+            raise StimulatorError(f"{self._name}: disarm before {what}")
+
+    def _wait(self, duration_s: float) -> None:
+        """Let time pass, and keep the device alive meanwhile."""
+        until_s = self._clock() + duration_s
+        while (left_s := until_s - self._clock()) > 1e-6:
+            self._sleep(min(left_s, self.status_every_s))
+            self._tell()
+
+    def _arm(self) -> None:
+        reply = self._connection().ask(frames.ARM)
+        told = self._told
+        self._tell()
+        # A conflict is also what an armed device may answer to a second command, sent since the first answer was lost.
+        if reply.verdict is not Verdict.ACCEPTED and not told.on:
+            resting = "it rests after a train" if Rapid.WAIT in told.state.rapid else ""
+            why = fault_in_words(told, armed=False) or resting or reply.verdict.value
+            raise StimulatorError(f"{self._name}: it cannot be armed: {why}")
+        until_s = self._clock() + READY_WITHIN_S
+        while fault_in_words(told, armed=True) or not told.ready:
+            if fault := fault_in_words(told, armed=True):
+                raise StimulatorError(f"{self._name}: it cannot be armed: {fault}")
+            if not self._clock() < until_s:
+                raise StimulatorError(f"{self._name}: it is not ready {READY_WITHIN_S:g} s after it was armed")
+            self._sleep(POLL_S)
+            self._tell()
+
+    def _disarm(self) -> None:
+        try:
+            self._command(frames.DISARM, "disarmed")
+            self._tell()
+        finally:
+            self._armed = False
+        if self._told.on:
+            raise StimulatorError(f"{self._name}: it says that it is armed still, after it was disarmed")
+
+    def _tell_temperature(self) -> None:
+        answer = self._command(frames.TELL_TEMPERATURE, "asked for its temperature")
+        self._told.instrument, self._told.coil_temperature_c = answer
+        self._told.temperature_at_s = self._clock()
