@@ -11,6 +11,7 @@
     ├── LoopError            the compiled loop failed, or hangs
     ├── NativeError          a C function that the live loop needs and this system lacks
     ├── OutputError          a folder or a file that cannot be written
+    ├── DoseError            a dose record that cannot be read, kept or trusted
     └── StimulatorError      a device that cannot be used as asked
 
 The command line prints the message of any of them and exits with status 2. Anything else that
@@ -52,6 +53,10 @@ class NativeError(ClosedloopError):
 
 class OutputError(ClosedloopError):
     """A folder or a file cannot be written."""
+
+
+class DoseError(ClosedloopError):
+    """A dose record cannot be read, kept or trusted: nothing is armed without one."""
 
 
 class StimulatorError(ClosedloopError):

@@ -1,0 +1,1 @@
+"""The dose record: what was given to whom, which no crash and no power loss may forget."""
