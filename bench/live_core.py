@@ -16,18 +16,21 @@ from numba import types
 from numba.extending import intrinsic
 from numpy.typing import NDArray
 
+from closedloop.core.exposure import open_exposure
 from closedloop.core.native import c_write
 from closedloop.core.reasons import Reason
 from closedloop.core.records import EVENT, INPUT, make_ring
 from closedloop.core.replay import guarded_sample
 from closedloop.core.state import (
     COMMAND_CAPACITY,
+    CONDITION,
     CORE,
     EVENT_CAPACITY,
     GATE,
     INPUT_CAPACITY,
     LIMITS,
     N_BLOCKS,
+    OPEN_LIMITS,
     PLAN,
     POLICY,
     QUALITY,
@@ -188,6 +191,8 @@ def lay_out(n_channels: int, sfreq: float, *, often: bool, writes_to: int | None
     """
     targets = wrap(2.0 * np.pi * np.arange(N_OFTEN) / N_OFTEN) if often else np.array([math.pi])
     trials = np.zeros(10**6, TRIAL)
+    conditions = np.zeros(targets.size, CONDITION)
+    conditions["target"], conditions["percent"] = targets, 50.0
     trials["condition"] = np.arange(trials.size) % targets.size
     trials["wait_s"] = 0.0 if often else RARE_S
     state = _filter(sfreq)
@@ -225,11 +230,12 @@ def lay_out(n_channels: int, sfreq: float, *, often: bool, writes_to: int | None
             last_chance_s=-np.inf,
             sd_limit=np.inf,
         ),
-        conditions=targets,
+        conditions=conditions,
         trials=trials,
         plan=record(PLAN),
         limits=record(
             LIMITS,
+            **OPEN_LIMITS,
             max_pulses=trials.size,
             min_interval_s=OFTEN_S / 4.0 if often else 0.5,
             max_lateness_s=10.0 if often else 0.001,
@@ -237,7 +243,8 @@ def lay_out(n_channels: int, sfreq: float, *, often: bool, writes_to: int | None
             rhythm_snr_db=-300.0,
             max_phase_sd=math.radians(45.0),
         ),
-        gate=record(GATE, device_ready=1, last_pulse_s=-np.inf),
+        exposure=open_exposure(),
+        gate=record(GATE, device_ready=1, last_pulse_s=-np.inf, leased=trials.size),
         witness=record(WITNESS, channel=-1, written_s=np.nan),
         events=make_ring(EVENT, EVENT_CAPACITY),
         commands=make_ring(INPUT, COMMAND_CAPACITY),

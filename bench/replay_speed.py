@@ -49,7 +49,7 @@ def measure(
 ) -> dict[str, Any]:
     """Play so many minutes and return speed and growth of memory."""
     core, steps = calibration.core(pipeline, device, n_channels=len(run.names))
-    post_device(core, ready=True)
+    post_device(core, ready=True, coil_c=25.0)
     post_command(core, Command.ARM)
     player = play(core, steps, again_and_again(run, minutes), make_artifact(np.zeros((0, len(run.names)))))
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

@@ -4,6 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from closedloop.calibration.design import Design
+from closedloop.calibration.dose_limits import conditions, dose_limits, exposure, leased
 from closedloop.config.device import Stimulator
 from closedloop.config.pipeline import Pipeline, Train
 from closedloop.config.source import Lsl
@@ -33,7 +34,6 @@ from closedloop.core.state import (
 )
 from closedloop.core.witness import MAX_DRIFT_S
 from closedloop.protocols.trials import draw_trials
-from closedloop.signal.circular import wrap
 from closedloop.signal.conditioning import design_conditioning
 from closedloop.signal.rhythm import design_rhythm
 
@@ -90,13 +90,12 @@ def assemble(
         extremes=_extremes(pipeline, design),
         rhythm=design_rhythm(design.sfreq, design.fit.peak_hz),
         policy=_policy(pipeline, design, sd_limit),
-        conditions=wrap(
-            np.radians([np.nan if c.phase_deg == "random" else c.phase_deg for c in pipeline.target.conditions])
-        ),
+        conditions=conditions(pipeline, device),
         trials=_trials(pipeline),
         plan=record(PLAN),
         limits=_limits(pipeline, device, design),
-        gate=record(GATE, last_pulse_s=-np.inf),
+        exposure=exposure(pipeline, device),
+        gate=record(GATE, last_pulse_s=-np.inf, status_s=-np.inf, coil_c=np.nan, leased=leased(pipeline, device)),
         witness=_witness(pipeline, design),
         events=make_ring(EVENT, EVENT_CAPACITY),
         commands=make_ring(INPUT, COMMAND_CAPACITY),
@@ -195,14 +194,11 @@ def _witness(pipeline: Pipeline, design: Design) -> NDArray[np.void]:
 
 def _limits(pipeline: Pipeline, device: Stimulator, design: Design) -> NDArray[np.void]:
     """Return the stricter of what the pipeline and the device allow."""
-    limits = pipeline.limits
-    own_interval_s = 0.0 if limits.min_interval_s is None else limits.min_interval_s
     return record(
         LIMITS,
-        max_pulses=min(limits.max_pulses, device.limits.max_pulses_per_session),
-        min_interval_s=max(own_interval_s, device.limits.min_interval_s),
-        max_lateness_s=limits.max_lateness_s,
-        max_data_age_s=limits.max_data_age_s,
+        **dose_limits(pipeline, device),
+        max_lateness_s=pipeline.limits.max_lateness_s,
+        max_data_age_s=pipeline.limits.max_data_age_s,
         rhythm_snr_db=design.rhythm_snr_db,
         max_phase_sd=np.radians(pipeline.gates.max_phase_sd_deg),
     )

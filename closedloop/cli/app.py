@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from closedloop.cli.check import check, schema
+from closedloop.cli.devices import devices
 from closedloop.cli.evaluate import evaluate
 from closedloop.cli.latency import latency
 from closedloop.cli.play import play
@@ -38,6 +39,7 @@ app = typer.Typer(
 for command, example in COMMANDS:
     app.command(epilog=f"Example: closedloop {example}")(command)
 app.add_typer(recordings, name="recordings")
+app.add_typer(devices, name="devices")
 
 
 def _version(wanted: bool) -> None:

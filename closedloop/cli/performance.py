@@ -20,7 +20,7 @@ from closedloop.sources.recording import Recording
 from closedloop.sources.timetable import Timetable, recording_rows
 from closedloop.sources.trigger_effects import TriggerEffects
 from closedloop.sources.units import Format, Unit
-from closedloop.stimulators.simulated import SimulatedStimulator
+from closedloop.stimulators.simulated import NoSettings, SimulatedStimulator
 
 TYPES = {"eeg": "EEG", "emg": "EMG", "trigger": "TRIG", "misc": "MISC"}
 """A channel's type in a stream's metadata, by its role."""
@@ -158,7 +158,10 @@ def _effects(options: Options, recording: Recording) -> TriggerEffects:
         if profile.artifact is None:
             raise ConfigError(f"--artifacts: the device {options.device} has no artifact in its profile")
         is_eeg = np.array([role == "eeg" for role in recording.roles])
-        artifact, latency_s = SimulatedStimulator(profile).artifact(rate_hz, is_eeg), profile.latency.latency_s
+        artifact, latency_s = (
+            SimulatedStimulator(profile, NoSettings()).artifact(rate_hz, is_eeg),
+            profile.latency.latency_s,
+        )
     divider, divider_uv = (None, 0.0) if options.divider is None else _divider(options.divider, recording)
     return TriggerEffects(
         rate_hz=rate_hz,

@@ -1,9 +1,10 @@
 """A device: the facts of one amplifier or stimulator of a rig, as a YAML file gives them."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, RootModel
 
+from closedloop.config.limits import DeviceLimits
 from closedloop.config.model import Model
 from closedloop.config.quantity import Delay, NotNegative, Positive
 
@@ -17,17 +18,6 @@ class Latency(Model):
     """In s."""
     origin: Text
     """How it was measured, when, and by whom."""
-
-
-class DeviceLimits(Model):
-    """What the device may never be asked for; a pipeline may only tighten it."""
-
-    min_interval_s: Positive
-    """Shortest time between two pulses, in s."""
-    max_pulses_per_session: Annotated[int, Field(ge=1)]
-    """Pulses a session."""
-    max_percent_of_maximum: Annotated[float, Field(gt=0.0, le=100.0)]
-    """Highest intensity, in percent of the maximum stimulator output."""
 
 
 class Artifact(Model):
@@ -83,8 +73,12 @@ class Stimulator(Model):
     """Hard limits."""
     line: Line | None = None
     """Its trigger line; null: the simulated driver needs none."""
+    settings: dict[str, Any] = Field(default={})
+    """What its driver needs to know, such as its serial port."""
     artifact: Artifact | None = None
     """For the simulated driver: what a pulse leaves in the EEG."""
+    threshold_percent: Annotated[float, Field(gt=0.0, le=100.0)] | None = None
+    """For the simulated driver: the motor threshold of the head that is not there, in percent of the maximum."""
 
 
 class AmplifierDelay(Model):

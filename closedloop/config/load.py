@@ -115,6 +115,17 @@ def amplifier_path(pipeline: Loaded[Pipeline]) -> Path:
     return _find(source.device, "devices", pipeline.path.parent)
 
 
+def load_device(path: str | Path) -> Stimulator | Amplifier:
+    """Load a device's profile from a file, or one that is shipped by its name.
+
+    Raises
+    ------
+    ConfigError
+        Where it cannot be read or used; one line with place, key, value and limit.
+    """
+    return _device(read_document(_find(path, "devices", None)))
+
+
 def check_file(path: Path) -> str:
     """Check a pipeline, with the device that it names, or a device; return what it is.
 
@@ -158,7 +169,30 @@ def _device(document: Document) -> Stimulator | Amplifier:
     device = _validated(document, Device).root
     if isinstance(device, Stimulator):
         _check_installed(document, ("driver",), device.driver, "closedloop.stimulators", "driver")
+        _check_settings(document, device)
     return device
+
+
+def _check_settings(document: Document, device: Stimulator) -> None:
+    """Refuse settings that the driver does not know; a driver whose own needs are not installed is told of on use."""
+    (point,) = (p for p in entry_points(group="closedloop.stimulators") if p.name == device.driver)
+    try:
+        model: type[BaseModel] = point.load().settings_model
+    except ImportError as error:
+        raise ConfigError(
+            f"{document.place(('driver',))}: driver = {device.driver}: what it needs is not installed: {error}"
+        ) from None
+    given = document.root.get("settings", {})
+    try:
+        model.model_validate(given)
+    except ValidationError as error:
+        detail = error.errors(include_input=False)[0]
+        keys = ("settings", *(str(key) for key in detail["loc"]))
+        known = ", ".join(model.model_fields) or "none"
+        raise ConfigError(
+            f"{document.place(document.known_part(keys))}: {'.'.join(keys)}: {detail['msg']} "
+            f"(settings of this driver: {known})"
+        ) from None
 
 
 def _check_installed(document: Document, keys: tuple[str, ...], name: str, group: str, what: str) -> None:

@@ -6,9 +6,11 @@ from pydantic import Field, model_validator
 
 from closedloop.config.estimators import Estimator
 from closedloop.config.fault import Fault
+from closedloop.config.limits import Limits
 from closedloop.config.model import Model
 from closedloop.config.quantity import Channel, Channels, NotNegative, Positive, Role
 from closedloop.config.source import Playback, Source, Synthetic
+from closedloop.config.threshold import MotorThreshold
 
 MAX_SIGNALS = 4
 """What the compiled loop has room for."""
@@ -233,19 +235,8 @@ class Stimulation(Model):
     """The name of a file in devices/, or a path."""
     intensity: Intensity
     """How strong."""
-
-
-class Limits(Model):
-    """The session's own limits: they may tighten the device's, never widen them."""
-
-    max_pulses: Annotated[int, Field(ge=1)]
-    """Pulses a session."""
-    min_interval_s: Positive | None = None
-    """Shortest time between any two pulses, in s; null: the device's."""
-    max_lateness_s: Annotated[float, Field(gt=0.0, le=0.01)] = 0.001
-    """A trigger later than this is not sent, in s."""
-    max_data_age_s: Annotated[float, Field(gt=0.0, le=1.0)] = 0.1
-    """Without a fresh sample for this long nothing is fired, in s."""
+    motor_threshold: MotorThreshold | None = None
+    """The subject's resting motor threshold; null: not measured, so that only the simulated stimulator can be used."""
 
 
 class Pipeline(Model):

@@ -6,7 +6,7 @@ from closedloop.errors import ConfigError
 
 
 def shipped_folder(name: str) -> Path:
-    """Return the folder ``devices``, ``pipelines``, ``recordings`` or ``schema``.
+    """Return the folder ``devices``, ``limits``, ``pipelines``, ``recordings`` or ``schema``.
 
     Raises
     ------

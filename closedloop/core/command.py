@@ -9,6 +9,9 @@ from closedloop.core.records import Command
 from closedloop.core.state import NO_PLAN, PENDING, Core
 from closedloop.jit import inner
 
+MAX_LEASED = 2.0**53
+"""Every whole number up to here is a float."""
+
 
 @inner
 def on_command(core: Core, code: int, value: float, now: float) -> None:
@@ -39,6 +42,8 @@ def on_command(core: Core, code: int, value: float, now: float) -> None:
         policy["paused"] = 1
     elif code == Command.RESUME:
         policy["paused"] = 0
+    elif code == Command.LEASE and 0.0 <= value and value <= MAX_LEASED:
+        gate["leased"] = max(gate["leased"], int(value))
     elif code == Command.CONDITION and 0 <= value and value < core.conditions.size:
         policy["condition"] = int(value)
         if core.plan[0]["status"] == PENDING:
@@ -81,6 +86,9 @@ def on_stream(core: Core, code: int, now: float) -> None:
 
 
 @inner
-def on_device(core: Core, ready: int) -> None:
-    """Take the device's state: 1 is ready, anything else is not."""
-    core.gate[0]["device_ready"] = 1 if ready == 1 else 0
+def on_device(core: Core, ready: int, coil_c: float, now: float) -> None:
+    """Take what the stimulator says of itself: 1 for ready, anything else is not; its coil's temperature or NaN."""
+    gate = core.gate[0]
+    gate["device_ready"] = 1 if ready == 1 else 0
+    gate["coil_c"] = coil_c
+    gate["status_s"] = now

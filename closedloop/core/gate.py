@@ -11,14 +11,12 @@ import math
 import numpy as np
 
 from closedloop.core.clock import freshness, trigger_time
+from closedloop.core.exposure import ROUNDING_S, count_exposure, short_enough, within_caps
 from closedloop.core.quality import verdict
 from closedloop.core.reasons import Reason
 from closedloop.core.records import lose, room
 from closedloop.core.state import Core
 from closedloop.jit import inner
-
-ROUNDING_S = 1e-9
-"""What sums of times lose: a train at exactly the limit's interval is not too fast by its last bit."""
 
 
 @inner
@@ -49,14 +47,10 @@ def approve_plan(core: Core, now: float) -> int:
     reason = _signal(core)
     if reason != Reason.NONE:
         return reason
-    limits = core.limits[0]
     plan = core.plan[0]
-    if plan["pulses"] > 1 and not core.policy[0]["pulse_interval_s"] >= limits["min_interval_s"]:
-        return Reason.MIN_INTERVAL
-    if not _far_enough(core, plan["due_s"]):
-        return Reason.MIN_INTERVAL
-    if not core.gate[0]["pulses"] + plan["pulses"] <= limits["max_pulses"]:
-        return Reason.MAX_PULSES
+    reason = _dose(core, plan["due_s"], plan["pulses"])
+    if reason != Reason.NONE:
+        return reason
     return _recordable(core, now, plan["pulses"])
 
 
@@ -73,12 +67,40 @@ def approve_pulse(core: Core, now: float) -> int:
         reason = _signal(core)
         if reason != Reason.NONE:
             return reason
-    limits = core.limits[0]
-    if not _far_enough(core, now + core.timing[0]["latency_s"]):
-        return Reason.MIN_INTERVAL
-    if not core.gate[0]["pulses"] + 1 <= limits["max_pulses"]:
-        return Reason.MAX_PULSES
+    reason = _dose(core, now + core.timing[0]["latency_s"], 1)
+    if reason != Reason.NONE:
+        return reason
     return _recordable(core, now, 1)
+
+
+@inner
+def _dose(core: Core, first_s: float, pulses: int) -> Reason:
+    """Return why so many pulses from ``first_s`` on would be too much, or NONE."""
+    limits, gate, plan = core.limits[0], core.gate[0], core.plan[0]
+    interval_s = core.policy[0]["pulse_interval_s"]
+    if not (_finite(limits["max_percent"]) and 0.0 <= plan["percent"] and plan["percent"] <= limits["max_percent"]):
+        return Reason.INTENSITY
+    if not plan["pulses"] <= limits["max_train_pulses"]:
+        return Reason.TRAIN_PULSES
+    if not _apart(core, limits["min_interval_s"], first_s, pulses):
+        return Reason.MIN_INTERVAL
+    if not _apart(core, limits["recharge_s"], first_s, pulses):
+        return Reason.RECHARGING
+    if plan["pulse"] == 0 and plan["pulses"] > 1 and not _apart(core, limits["min_train_gap_s"], first_s, 1):
+        return Reason.TRAIN_INTERVAL
+    if not short_enough(core.exposure, first_s, pulses, interval_s, plan["percent_of_threshold"]):
+        return Reason.TRAIN_DURATION
+    if not within_caps(core.exposure, first_s, pulses, interval_s):
+        return Reason.RATE_CAP
+    if not gate["pulses"] + pulses <= limits["max_pulses"]:
+        return Reason.MAX_PULSES
+    if not gate["before_day"] + gate["pulses"] + pulses <= limits["max_pulses_day"]:
+        return Reason.MAX_PULSES_DAY
+    if not gate["before_course"] + gate["pulses"] + pulses <= limits["max_pulses_course"]:
+        return Reason.MAX_PULSES_COURSE
+    if not gate["pulses"] + pulses <= gate["leased"]:
+        return Reason.NOT_LEASED
+    return Reason.NONE
 
 
 @inner
@@ -96,9 +118,27 @@ def _finite(limit: float) -> bool:
 
 
 @inner
-def _far_enough(core: Core, pulse_s: float) -> bool:
-    limit = core.limits[0]["min_interval_s"]
-    return _finite(limit) and limit >= 0.0 and pulse_s - core.gate[0]["last_pulse_s"] >= limit - ROUNDING_S
+def _apart(core: Core, limit_s: float, first_s: float, pulses: int) -> bool:
+    """Return whether so many pulses from ``first_s`` on keep a distance from the last one and from each other."""
+    if not (_finite(limit_s) and limit_s >= 0.0):
+        return False
+    if pulses > 1 and not core.policy[0]["pulse_interval_s"] >= limit_s - ROUNDING_S:
+        return False
+    return first_s - core.gate[0]["last_pulse_s"] >= limit_s - ROUNDING_S
+
+
+@inner
+def _device(core: Core, now: float) -> Reason:
+    """Return why the stimulator would not, or must not, fire now, or NONE; its own words count while they are fresh."""
+    gate, limits = core.gate[0], core.limits[0]
+    oldest_s = limits["max_status_age_s"]
+    if not (_finite(oldest_s) and now - gate["status_s"] <= oldest_s and gate["status_s"] <= now):
+        return Reason.DEVICE_STALE
+    if gate["device_ready"] != 1:
+        return Reason.DEVICE_NOT_READY
+    if not (_finite(limits["max_coil_c"]) and gate["coil_c"] <= limits["max_coil_c"]):
+        return Reason.COIL_HOT
+    return Reason.NONE
 
 
 @inner
@@ -118,9 +158,7 @@ def _ready(core: Core, now: float) -> int:
         return fresh
     if core.timing[0]["off_rate"] != 0:
         return Reason.SAMPLING_RATE
-    if gate["device_ready"] != 1:
-        return Reason.DEVICE_NOT_READY
-    return Reason.NONE
+    return _device(core, now)
 
 
 @inner
@@ -158,3 +196,4 @@ def count_pulse(core: Core, now: float) -> None:
     gate = core.gate[0]
     gate["pulses"] += 1
     gate["last_pulse_s"] = now + core.timing[0]["latency_s"]
+    count_exposure(core.exposure, gate["last_pulse_s"])

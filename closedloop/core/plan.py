@@ -60,6 +60,7 @@ def write_event(core: Core, kind: EventKind, reason: int, now: float) -> None:
     event["due_s"] = plan["due_s"]
     event["trigger_s"] = trigger_time(core)
     event["now_s"] = now
+    event["percent"] = plan["percent"]
     event["age_s"] = now - (plan["due_s"] - plan["lead_s"] + core.timing[0]["delay_s"]) if predicted else math.nan
     publish(core.events)
 
@@ -95,6 +96,9 @@ def _set_plan(core: Core, lead_s: float, sd: float, amplitude: float) -> None:
     plan["sd"] = sd
     plan["amplitude"] = amplitude
     plan["snr_db"] = math.nan
+    known = plan["condition"] >= 0
+    plan["percent"] = core.conditions[plan["condition"]]["percent"] if known else math.nan
+    plan["percent_of_threshold"] = core.conditions[plan["condition"]]["percent_of_threshold"] if known else math.nan
 
 
 @inner

@@ -10,6 +10,7 @@ from closedloop.core.records import Command
 from closedloop.core.replay import play, post_command, post_device
 from closedloop.core.state import Core, Steps
 from closedloop.sources.recording import Recording
+from closedloop.stimulators.simulated import ROOM_C
 
 CHUNK_S = 10.0
 """To hand a chunk over takes numba some ms to recognise its arguments."""
@@ -40,7 +41,7 @@ def dry_run(core: Core, steps: Steps, recording: Recording, *, delay_s: float) -
         Records of type ``EVENT``.
     """
     core.witness["channel"] = -1  # no trigger leaves, so none can be seen
-    post_device(core, ready=True)
+    post_device(core, ready=True, coil_c=ROOM_C)
     post_command(core, Command.ARM)
     none = make_artifact(np.zeros((0, len(recording.names))))
     whole = [(recording.samples, recording.times_s + delay_s)]

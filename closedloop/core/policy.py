@@ -32,7 +32,7 @@ def current_target(core: Core) -> float:
     condition = current_condition(core)
     if condition < 0:
         return 0.0
-    target = core.conditions[condition]
+    target = core.conditions[condition]["target"]
     if not math.isnan(target):
         return target
     if complete(core):

@@ -21,6 +21,8 @@ class Reason(IntEnum):
     STALE = 13
     DEVICE_NOT_READY = 14
     SAMPLING_RATE = 15
+    DEVICE_STALE = 16
+    COIL_HOT = 17
     WARM_UP = 20
     GAP = 21
     NON_FINITE = 22
@@ -31,8 +33,17 @@ class Reason(IntEnum):
     NOT_QUIET = 27
     NO_RHYTHM = 30
     PHASE_SD = 31
+    INTENSITY = 45
+    TRAIN_PULSES = 46
     MIN_INTERVAL = 40
+    RECHARGING = 47
+    TRAIN_INTERVAL = 48
+    TRAIN_DURATION = 49
+    RATE_CAP = 51
     MAX_PULSES = 41
+    MAX_PULSES_DAY = 52
+    MAX_PULSES_COURSE = 53
+    NOT_LEASED = 54
     RECORD_FULL = 42
     TOO_LATE = 43
     NOT_FORESEEN = 44
@@ -62,6 +73,8 @@ EXPLANATIONS = {
     Reason.CLOCK: "a clock ran backwards, jumped or was no number",
     Reason.STALE: "the newest sample was too old",
     Reason.DEVICE_NOT_READY: "the stimulator was not ready",
+    Reason.DEVICE_STALE: "the stimulator had not said of late how it is",
+    Reason.COIL_HOT: "the coil was too hot, or did not tell its temperature",
     Reason.SAMPLING_RATE: "samples came at another rate than the stream says, by more than 1 %",
     Reason.WARM_UP: "the estimator's window was not yet full, or the rhythm's SNR not yet known",
     Reason.GAP: "samples were missing",
@@ -74,7 +87,16 @@ EXPLANATIONS = {
     Reason.NO_RHYTHM: "the sliding SNR was below what noise alone can reach",
     Reason.PHASE_SD: "the estimator's own phase SD was above the limit",
     Reason.MIN_INTERVAL: "too close to the last pulse",
+    Reason.INTENSITY: "the intensity was above the ceiling, or not known",
+    Reason.TRAIN_PULSES: "the train had more pulses than one may have",
+    Reason.RECHARGING: "the stimulator had not recharged",
+    Reason.TRAIN_INTERVAL: "too close to the train before",
+    Reason.TRAIN_DURATION: "the train would last longer than the table of longest trains allows",
+    Reason.RATE_CAP: "too many pulses within a window of time",
     Reason.MAX_PULSES: "the session's limit of pulses was reached",
+    Reason.MAX_PULSES_DAY: "the limit of pulses within 24 h was reached",
+    Reason.MAX_PULSES_COURSE: "the course's limit of pulses was reached",
+    Reason.NOT_LEASED: "no more pulses had been set down in the dose record beforehand",
     Reason.RECORD_FULL: "no room to record the pulse",
     Reason.TOO_LATE: "the moment had passed",
     Reason.NOT_FORESEEN: "no sample came in time to foresee a crossing of the target",

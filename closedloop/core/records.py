@@ -27,8 +27,9 @@ class InputKind(IntEnum):
 
 
 class Command(IntEnum):
-    """What Python may ask of the core; ``value`` is given where one is needed: ARM, from which time on in s.
+    """What Python may ask of the core, with a value where one is needed.
 
+    ARM has the time from which on a pulse may be due, in s; LEASE how many of the session's pulses are on disk.
     LOST and UNWATCHED are no wishes: the loop itself says so that an input could not be recorded, or that nobody
     has emptied its rings for a while.
     """
@@ -41,6 +42,7 @@ class Command(IntEnum):
     CONDITION = 6
     LOST = 7
     UNWATCHED = 8
+    LEASE = 9
 
 
 class EventKind(IntEnum):
@@ -56,10 +58,8 @@ INPUT = np.dtype(
         ("number", "i8"),  # of the input, from 0
         ("kind", "i8"),  # InputKind
         ("code", "i8"),  # row of the sample, Command, errno of the write, device status, or state of the stream
-        (
-            "value",
-            "f8",
-        ),  # 1 where a newer sample waits already, or a write took the trigger back; argument; correction, s
+        # 1 where a newer sample waits already, or a write took the trigger back; argument; correction, s; coil, degrees
+        ("value", "f8"),
         ("timestamp", "f8"),  # of a sample; when the write of a trigger returned, s
         ("now", "f8"),  # when the core was told, s
     ],
@@ -86,6 +86,7 @@ EVENT = np.dtype(
         ("trigger_s", "f8"),  # when the trigger has to leave
         ("now_s", "f8"),  # when it was decided
         ("age_s", "f8"),  # of the deciding sample by then, from its time stamp
+        ("percent", "f8"),  # intensity, of the maximum stimulator output
     ],
     align=True,
 )

@@ -69,9 +69,9 @@ def post_command(core: Core, command: Command, value: float = 0.0) -> None:
     _post(core, InputKind.COMMAND, command, value)
 
 
-def post_device(core: Core, *, ready: bool) -> None:
-    """Leave the stimulator's state in the same ring."""
-    _post(core, InputKind.DEVICE, int(ready), 0.0)
+def post_device(core: Core, *, ready: bool, coil_c: float) -> None:
+    """Leave what the stimulator says of itself in the same ring: whether it is ready, and its coil's temperature."""
+    _post(core, InputKind.DEVICE, int(ready), coil_c)
 
 
 def post_correction(core: Core, correction_s: float) -> None:
@@ -144,7 +144,7 @@ def obey(core: Core, now: float) -> None:
         posted = ring.records[read % ring.records.size]
         record_input(core, posted["kind"], posted["code"], posted["value"], now)
         if posted["kind"] == InputKind.DEVICE:
-            on_device(core, posted["code"])
+            on_device(core, posted["code"], posted["value"], now)
         elif posted["kind"] == InputKind.CLOCK:
             on_clock(core, posted["value"])
         elif posted["kind"] == InputKind.STREAM:
@@ -231,7 +231,7 @@ def _repeat(
         elif kind == InputKind.CLOCK:
             on_clock(core, told["value"])
         elif kind == InputKind.DEVICE:
-            on_device(core, told["code"])
+            on_device(core, told["code"], told["value"], told["now"])
         elif kind == InputKind.STREAM:
             on_stream(core, told["code"], told["now"])
         else:

@@ -13,6 +13,7 @@ import numpy as np
 from numba import types
 from numpy.typing import NDArray
 
+from closedloop.core.exposure import CAP, Exposure, make_exposure
 from closedloop.core.records import EVENT, INPUT, Ring, make_ring
 from closedloop.estimators.interface import N_LEADS, STEP, StepFunction
 from closedloop.jit import compiled
@@ -104,6 +105,17 @@ PLAN = np.dtype(
         ("sd", "f8"),
         ("amplitude", "f8"),
         ("snr_db", "f8"),
+        ("percent", "f8"),  # intensity, of the maximum stimulator output
+        ("percent_of_threshold", "f8"),  # of the resting motor threshold, NaN where that is not known
+    ],
+    align=True,
+)
+
+CONDITION = np.dtype(
+    [
+        ("target", "f8"),  # rad, NaN for a random one
+        ("percent", "f8"),
+        ("percent_of_threshold", "f8"),
     ],
     align=True,
 )
@@ -126,9 +138,30 @@ LIMITS = np.dtype(
         ("max_data_age_s", "f8"),
         ("rhythm_snr_db", "f8"),
         ("max_phase_sd", "f8"),  # rad
+        ("max_percent", "f8"),  # of the maximum stimulator output
+        ("max_train_pulses", "i8"),
+        ("min_train_gap_s", "f8"),  # from the last pulse before it to a train
+        ("recharge_s", "f8"),
+        ("max_pulses_day", "i8"),  # within 24 h
+        ("max_pulses_course", "i8"),
+        ("max_status_age_s", "f8"),  # of what the stimulator says of itself
+        ("max_coil_c", "f8"),
     ],
     align=True,
 )
+
+OPEN_LIMITS = {
+    "max_percent": 100.0,
+    "max_train_pulses": 2**31,
+    "min_train_gap_s": 0.0,
+    "recharge_s": 0.0,
+    "max_pulses_day": 2**62,
+    "max_pulses_course": 2**62,
+    "max_status_age_s": 1e9,
+    "max_coil_c": 1e3,
+}
+"""What holds no pulse back, for where nothing is stimulated: a rig that is measured, a benchmark. A limit that is
+infinite would refuse."""
 
 GATE = np.dtype(
     [
@@ -140,6 +173,11 @@ GATE = np.dtype(
         ("disarmed_by", "i8"),  # Reason of the last disarming that nobody asked for
         ("armed_from_s", "f8"),  # no pulse is due before this
         ("stream_broken", "i8"),  # 1 from when the stream broke off until there is one again: nothing arms
+        ("status_s", "f8"),  # when the stimulator was heard of last
+        ("coil_c", "f8"),  # temperature that it told, NaN where it told none
+        ("before_day", "i8"),  # pulses of the 24 h before the session
+        ("before_course", "i8"),  # pulses of the course before it
+        ("leased", "i8"),  # pulses of this session that are on disk as given, should the power fail
     ],
     align=True,
 )
@@ -218,10 +256,11 @@ class Core(NamedTuple):
     extremes: Extremes
     rhythm: Rhythm
     policy: NDArray[np.void]
-    conditions: NDArray[np.float64]
+    conditions: NDArray[np.void]
     trials: NDArray[np.void]
     plan: NDArray[np.void]
     limits: NDArray[np.void]
+    exposure: Exposure
     gate: NDArray[np.void]
     witness: NDArray[np.void]
     events: Ring
@@ -305,10 +344,11 @@ def make_example() -> Core:
             np.zeros(1, complex), np.zeros((1, 2), complex), np.zeros(1), np.zeros(1), np.zeros(4), np.zeros(4)
         ),
         policy=record(POLICY),
-        conditions=np.zeros(1),
+        conditions=np.zeros(1, CONDITION),
         trials=np.zeros(1, TRIAL),
         plan=record(PLAN),
         limits=record(LIMITS),
+        exposure=make_exposure(np.zeros(1, CAP), np.zeros(1), np.zeros(1), np.zeros((1, 1))),
         gate=record(GATE),
         witness=record(WITNESS, channel=-1),
         events=make_ring(EVENT, 1),

@@ -11,6 +11,7 @@ import pylsl
 
 from closedloop.calibration.calibrate import calibrate
 from closedloop.calibration.montage import find_montage
+from closedloop.config.device import Stimulator as Profile
 from closedloop.config.source import Lsl
 from closedloop.core.reasons import Reason
 from closedloop.core.records import Command
@@ -32,12 +33,15 @@ from closedloop.session.status import Operator, Watch, Wish
 from closedloop.session.supervisor import Supervisor
 from closedloop.sources.lsl import Stream, check_scale, find_stream, rest_recording
 from closedloop.sources.recording import Recording
-from closedloop.stimulators.interface import Stimulator, open_stimulator
+from closedloop.stimulators.interface import SIMULATED, Stimulator
 from closedloop.stimulators.line import TriggerLine, open_line
+from closedloop.stimulators.simulated import ROOM_C, NoSettings, SimulatedStimulator
 
 Progress = Callable[[str, float], None]
 EVERY_S = 0.05
 """So often the rings are emptied and the operator is heard."""
+DEVICE_EVERY_S = 0.25
+"""So often the gate is told how the stimulator is."""
 SHOW_EVERY_S = 0.25
 FLUSH_EVERY_S = 1.0
 GRACE_S = 1.0
@@ -80,9 +84,7 @@ def run_live(
     """
     source = outcome.pipeline.source
     assert isinstance(source, Lsl)
-
-    if outcome.device.line is None and outcome.device.driver != "simulated":
-        raise StimulatorError(f"{outcome.device.name}: line = null: a driver other than simulated needs a trigger line")
+    _check_driver(outcome.device)
     if source.realtime == "required":
         require_realtime()
 
@@ -154,7 +156,7 @@ class _Loop:
         """Run it to its end, and put what it came to into the outcome."""
         pipeline, device, folder = self._outcome.pipeline, self._outcome.device, self._folder
         conditions = [condition.name for condition in pipeline.target.conditions]
-        stimulator = open_stimulator(device)
+        stimulator = SimulatedStimulator(device, NoSettings())
         if pipeline.stimulator.intensity.percent_of_maximum is not None:
             stimulator.set_intensity(pipeline.stimulator.intensity.percent_of_maximum)
         with (
@@ -203,6 +205,7 @@ class _Loop:
         began_s = pylsl.local_clock()
         shown_s = flushed_s = -np.inf
         complete_s = np.inf
+        told_s = -np.inf
         armed_once = ready = False
         while True:
             now_s = pylsl.local_clock()
@@ -211,9 +214,10 @@ class _Loop:
                 armed_once = True
                 armed.enter_context(stimulator.armed())
                 self._arm(supervisor)
-            if stimulator.ready != ready:
-                ready = stimulator.ready
-                supervisor.set_device_ready(ready=ready)
+            status = stimulator.status()
+            if status.ready != ready or now_s - told_s >= DEVICE_EVERY_S:
+                ready, told_s = status.ready, now_s
+                supervisor.set_device_ready(ready=ready, coil_c=ROOM_C)
             self._obey(supervisor)
             supervisor.look_after(self._watch.newest, say=self._say)
             if now_s - shown_s >= SHOW_EVERY_S:
@@ -344,3 +348,18 @@ class _Loop:
                 "jitter_s": self._rest.jitter_s,
             },
         }
+
+
+def _check_driver(device: Profile) -> None:
+    """Refuse to arm anything but the simulated stimulator.
+
+    Raises
+    ------
+    StimulatorError
+        For any other driver: a real stimulator needs a process of its own that watches over it while it is armed.
+    """
+    if device.driver != SIMULATED:
+        raise StimulatorError(
+            f"{device.name}: driver = {device.driver}: a live session arms the simulated stimulator only: what watches "
+            "over a real one while it is armed is not there yet"
+        )

@@ -9,14 +9,17 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
+from closedloop.core.exposure import open_exposure
 from closedloop.core.reasons import Reason
 from closedloop.core.records import EVENT, INPUT, make_ring
 from closedloop.core.state import (
     COMMAND_CAPACITY,
+    CONDITION,
     EVENT_CAPACITY,
     GATE,
     INPUT_CAPACITY,
     LIMITS,
+    OPEN_LIMITS,
     PLAN,
     POLICY,
     QUALITY,
@@ -132,11 +135,12 @@ def metronome(
             last_chance_s=-np.inf,
             sd_limit=np.inf,
         ),
-        conditions=np.zeros(1),
+        conditions=record(CONDITION, percent=0.0),
         trials=trials,
         plan=record(PLAN),
         limits=record(
             LIMITS,
+            **OPEN_LIMITS,
             max_pulses=n_pulses,
             min_interval_s=min_interval_s,
             max_lateness_s=max_lateness_s,
@@ -144,7 +148,8 @@ def metronome(
             rhythm_snr_db=OPEN_DB,
             max_phase_sd=np.pi,
         ),
-        gate=record(GATE, last_pulse_s=-np.inf),
+        exposure=open_exposure(),
+        gate=record(GATE, last_pulse_s=-np.inf, status_s=-np.inf, leased=n_pulses),
         witness=record(WITNESS, channel=-1, written_s=np.nan),
         events=make_ring(EVENT, EVENT_CAPACITY),
         commands=make_ring(INPUT, COMMAND_CAPACITY),

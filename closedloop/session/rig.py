@@ -36,6 +36,7 @@ from closedloop.sources.lsl import OPEN_S, Stream, StreamFacts, find_stream
 from closedloop.sources.stamps import fit_stamps
 from closedloop.stimulators.interface import open_stimulator
 from closedloop.stimulators.line import open_line
+from closedloop.stimulators.simulated import ROOM_C
 
 SETTLE_S = 2.0
 """So much of the stream is heard first, for the jitter of its stamps."""
@@ -144,9 +145,9 @@ def measure_rig(
     source = pipeline.source
     if not isinstance(source, Lsl):
         raise ConfigError(f"source.type = {source.type}: only a live stream (lsl) has a latency to measure")
-    stimulator = open_stimulator(device)
-    if stimulator.ready:
-        raise StimulatorError(f"{device.name} is armed: disarm it before test triggers are fired")
+    with open_stimulator(device) as stimulator:  # leaves it disarmed
+        if stimulator.status().armed:
+            raise StimulatorError(f"{device.name} is armed: disarm it before test triggers are fired")
     if not n_pulses <= device.limits.max_pulses_per_session:
         raise ConfigError(
             f"--pulses = {n_pulses} is above the device's "
@@ -196,7 +197,8 @@ def measure_rig(
         taken = _Taken(sight, place, facts, markers, Watch(0, correction_s=correction_s))
         with interruption.deferred(), undisturbed(), Recorder(folder, ["test"]) as recorder:
             with supervisor:
-                supervisor.set_device_ready(ready=True)  # for the gate: nothing has armed the stimulator itself
+                # For the gate only: nothing has armed the stimulator itself.
+                supervisor.set_device_ready(ready=True, coil_c=ROOM_C)
                 supervisor.post(Command.ARM)
                 end_s = pylsl.local_clock() + n_pulses * interval_s + GRACE_S
                 while pylsl.local_clock() < end_s and go_on("firing test triggers", taken.fired / n_pulses):

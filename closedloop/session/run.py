@@ -28,7 +28,7 @@ from closedloop.session.source import open_source
 from closedloop.session.summary import summarise
 from closedloop.session.surrogates import run_surrogate
 from closedloop.sources.recording import Recording
-from closedloop.stimulators.interface import open_stimulator
+from closedloop.stimulators.simulated import ROOM_C, NoSettings, SimulatedStimulator
 
 if TYPE_CHECKING:
     from closedloop.session.status import Operator
@@ -132,7 +132,8 @@ def _run_loop(outcome: Outcome, folder: SessionFolder, interruption: Interruptio
     assert calibration is not None
     run = source.run
     core, steps = calibration.core(pipeline, device, n_channels=len(run.names))
-    stimulator = open_stimulator(device)
+    # A recording is played to nobody: whatever the device is, only its profile is used.
+    stimulator = SimulatedStimulator(device, NoSettings())
     percent_of_maximum = pipeline.stimulator.intensity.percent_of_maximum
     if percent_of_maximum is not None:
         stimulator.set_intensity(percent_of_maximum)
@@ -146,7 +147,7 @@ def _run_loop(outcome: Outcome, folder: SessionFolder, interruption: Interruptio
     with interruption.deferred(), Recorder(folder, conditions) as recorder, stimulator.armed():
         folder.write_arrays("state.npz", to_arrays(core))
         folder.note(**_facts(outcome), steps=step_names(steps), conditions=conditions)
-        post_device(core, ready=stimulator.ready)
+        post_device(core, ready=stimulator.status().ready, coil_c=ROOM_C)
         post_command(core, Command.ARM, run.times_s[0] + pipeline.source.delay_s + pipeline.calibration.arm_after_s)
         player = play(core, steps, _until(interruption, core, run, pipeline.source.delay_s), make_artifact(waveform))
         while True:

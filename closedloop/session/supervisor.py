@@ -178,9 +178,9 @@ class Supervisor:
         """Leave a command for the loop."""
         post_command(self._core, command, value)
 
-    def set_device_ready(self, *, ready: bool) -> None:
+    def set_device_ready(self, *, ready: bool, coil_c: float) -> None:
         """Tell the loop whether the stimulator would fire."""
-        post_device(self._core, ready=ready)
+        post_device(self._core, ready=ready, coil_c=coil_c)
 
     def collect(self) -> "tuple[Drained, np.ndarray[Any, np.dtype[np.void]]]":
         """Empty the rings: what was taken in and decided, and records of type ``SIGHT``."""

@@ -30,6 +30,7 @@ DEVICE = {
     "driver": "simulated",
     "latency": {"latency_s": 0.01, "origin": "set"},
     "limits": {"min_interval_s": 0.1, "max_pulses_per_session": 1000, "max_percent_of_maximum": 100.0},
+    "threshold_percent": 50.0,
 }
 
 

@@ -121,6 +121,13 @@ CHANGES = {
     "limits.min_interval_s": 0.9,
     "limits.max_lateness_s": 0.002,
     "limits.max_data_age_s": 0.2,
+    "limits.max_percent_of_maximum": 70.0,
+    "limits.max_pulses_per_train": 30,
+    "limits.min_train_gap_s": 8.0,
+    "limits.max_pulses_per_day": 1000,
+    "limits.max_pulses_per_course": 30_000,
+    "limits.rate_caps": [{"window_s": 60.0, "max_pulses": 100}],
+    "limits.train_table": "train_duration_chen_1997",
     "protocol.pulses": 150,
     "protocol.min_interval_s": 1.5,
     "protocol.jitter_s": 0.5,
@@ -181,7 +188,7 @@ def test_conditions_are_in_radians_and_a_random_one_has_none(lay_out):
         {"name": "any", "phase_deg": "random"},
     ]
     core, *_ = lay_out({"target.conditions": conditions})
-    np.testing.assert_allclose(core.conditions, [np.pi, -np.pi / 2, -np.pi / 2, np.nan], atol=1e-12)
+    np.testing.assert_allclose(core.conditions["target"], [np.pi, -np.pi / 2, -np.pi / 2, np.nan], atol=1e-12)
 
 
 def test_trials_are_those_that_the_seed_draws(lay_out):

@@ -22,13 +22,15 @@ REFUSED = {
     "an unknown key": (
         "driver: simulated",
         "driver: simulated\n«drivr: x",
-        "drivr: unknown key (did you mean driver? known: kind, name, driver, latency, limits, line, artifact)",
+        "drivr: unknown key (did you mean driver? known: kind, name, driver, latency, limits, line, settings, "
+        "artifact, threshold_percent)",
     ),
     "an unknown key of a section": (
         "  min_interval_s: 0.5",
         "  min_interval_s: 0.5\n  «min_interval: 1",
         "limits.min_interval: unknown key (did you mean min_interval_s? known: min_interval_s, "
-        "max_pulses_per_session, max_percent_of_maximum)",
+        "max_pulses_per_session, max_percent_of_maximum, recharge_s, max_pulses_per_train, min_train_gap_s, "
+        "max_pulses_per_day, rate_caps, max_coil_c, max_status_age_s)",
     ),
     "an unknown key of what may be left out": (
         "driver: simulated",
@@ -60,7 +62,8 @@ REFUSED = {
     "a driver that is not installed": (
         "driver: simulated",
         "driver: «telepathy",
-        "driver = telepathy: there is no such driver (installed: simulated)",
+        "driver = telepathy: there is no such driver (installed: duomag, magpro, magstim-200-squared, "
+        "magstim-bistim-squared, magstim-rapid-squared, simulated)",
     ),
     "an interval of 0": (
         "min_interval_s: 0.5",
@@ -159,7 +162,8 @@ def test_a_device_that_is_not_there_is_refused_where_it_is_named(written, pipeli
     said = one_line_error(ConfigError, check_file, path)
     assert said == (
         f"{place}: stimulator.device = magstim: there is no such file, and none of that name in devices/ "
-        "(there: simulated)"
+        "(there: duomag, magstim-200-squared, magstim-bistim-squared, magstim-rapid-squared, magventure-r30, "
+        "magventure-x100, simulated)"
     )
 
 

@@ -63,7 +63,8 @@ WRONG = {
     "a device that there is not": (
         "  stream: {type: EEG}\n  device: «brainamp",
         "source.device = brainamp: there is no such file, and none of that name in devices/ "
-        "(there: amplifier, simulated, stimulator)",
+        "(there: amplifier, duomag, magstim-200-squared, magstim-bistim-squared, magstim-rapid-squared, "
+        "magventure-r30, magventure-x100, simulated, stimulator)",
     ),
     "a unit that there is not": (
         "  stream: {type: EEG}\n  unit: «pV",

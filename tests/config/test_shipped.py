@@ -153,7 +153,7 @@ def test_another_recording_takes_the_place_of_a_simulation_and_keeps_its_delay(w
     assert source == Playback(type="playback", recording="other.edf", delay_s=0.02, artifacts=True)
 
 
-@pytest.mark.parametrize("name", ["devices", "pipelines", "recordings", "schema"])
+@pytest.mark.parametrize("name", ["devices", "limits", "pipelines", "recordings", "schema"])
 def test_a_shipped_folder_is_the_checkouts_where_nothing_is_installed(name, monkeypatch):
     monkeypatch.setattr(closedloop.config.shipped, "__file__", str(CHECKOUT / "closedloop" / "config" / "shipped.py"))
     assert shipped_folder(name) == CHECKOUT / name

@@ -9,13 +9,16 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from closedloop.core.exposure import Exposure, open_exposure
 from closedloop.core.pulse_artifact import PulseArtifact, make_artifact
 from closedloop.core.reasons import Reason
 from closedloop.core.records import EVENT, INPUT, EventKind, InputKind, make_ring
 from closedloop.core.replay import Drained, _repeat, play, replay
 from closedloop.core.state import (
+    CONDITION,
     GATE,
     LIMITS,
+    OPEN_LIMITS,
     PLAN,
     POLICY,
     QUALITY,
@@ -77,6 +80,16 @@ def warm_rhythm(sfreq: float) -> Rhythm:
     return rhythm
 
 
+def draw_conditions(
+    targets: tuple[float, ...], percent: float = 50.0, percent_of_threshold: float = 100.0
+) -> NDArray[np.void]:
+    """Return conditions with these phases in rad and one intensity."""
+    conditions = np.zeros(len(targets), CONDITION)
+    conditions["target"], conditions["percent"] = targets, percent
+    conditions["percent_of_threshold"] = percent_of_threshold
+    return conditions
+
+
 def draw_core(
     *,
     sfreq: float = SFREQ,
@@ -92,6 +105,9 @@ def draw_core(
     trials: Mapping[str, Any] | None = None,
     events: int = 4096,
     inputs: int = 16384,
+    exposure: Exposure | None = None,
+    percent: float = 50.0,
+    percent_of_threshold: float = 100.0,
     **records: Mapping[str, float],
 ) -> Core:
     """Lay out a core that is armed, warm and would fire at every crossing.
@@ -116,6 +132,10 @@ def draw_core(
         Trials, the wait after each, and arrays that replace a field of them all.
     events, inputs
         Sizes of the rings.
+    exposure
+        Windows and table; None: they hold no pulse back.
+    percent, percent_of_threshold
+        Intensity of every condition.
     records
         Fields of ``timing``, ``quality``, ``policy``, ``limits``, ``gate`` and ``witness``.
     """
@@ -172,12 +192,13 @@ def draw_core(
                 sd_limit=np.inf,
             ),
         ),
-        conditions=np.array(targets, dtype=float),
+        conditions=draw_conditions(targets, percent, percent_of_threshold),
         trials=listed,
         plan=record(PLAN),
         limits=record(
             LIMITS,
-            **fields(
+            **OPEN_LIMITS
+            | fields(
                 "limits",
                 max_pulses=10**6,
                 min_interval_s=0.05,
@@ -187,7 +208,19 @@ def draw_core(
                 max_phase_sd=0.5,
             ),
         ),
-        gate=record(GATE, **fields("gate", armed=1, device_ready=1, last_pulse_s=-np.inf, armed_from_s=-np.inf)),
+        exposure=exposure or open_exposure(),
+        gate=record(
+            GATE,
+            **fields(
+                "gate",
+                armed=1,
+                device_ready=1,
+                status_s=-1e6,
+                last_pulse_s=-np.inf,
+                armed_from_s=-np.inf,
+                leased=10**6,
+            ),
+        ),
         witness=record(WITNESS, **fields("witness", channel=-1, written_s=np.nan)),
         events=make_ring(EVENT, events),
         commands=make_ring(INPUT, 64),

@@ -81,10 +81,10 @@ def test_arming_for_a_later_time_fires_nothing_before_it(rig):
 
 def test_a_device_that_is_not_ready_is_refused(rig):
     rig.play(0.3)
-    rig.supervisor.set_device_ready(ready=False)
+    rig.supervisor.set_device_ready(ready=False, coil_c=25.0)
     posted_s = rig.due_s(rig.sent - 1)
     rig.play(0.3)
-    rig.supervisor.set_device_ready(ready=True)
+    rig.supervisor.set_device_ready(ready=True, coil_c=25.0)
     ready_s = rig.due_s(rig.sent - 1)
     rig.play(0.3)
     rig.end()

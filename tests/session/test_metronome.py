@@ -22,7 +22,7 @@ SETTINGS = {
 
 def run(samples, *, ready=True, armed=True, **changed):
     core, steps = metronome(SFREQ, **{**SETTINGS, "n_pulses": 20, "interval_s": 0.25, **changed})
-    post_device(core, ready=ready)
+    post_device(core, ready=ready, coil_c=25.0)
     if armed:
         post_command(core, Command.ARM)
     stamps = np.arange(len(samples)) / SFREQ

@@ -1,0 +1,87 @@
+"""`closedloop devices`: profiles, stand-ins, and a device that is tried without a pulse."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+from typer.testing import CliRunner
+
+from closedloop.cli.app import app
+from closedloop.errors import ClosedloopError
+from closedloop.standins.table import STANDINS
+from closedloop.standins.terminal import Terminal
+
+CLOSEDLOOP = [sys.executable, "-c", "from closedloop.cli import main; main()"]
+
+
+@pytest.fixture
+def said():
+    """Run a command and return what it prints; its errors are raised."""
+
+    def run(*arguments):
+        result = CliRunner().invoke(app, ["devices", *arguments], catch_exceptions=False)
+        assert result.exit_code == 0
+        return result.stdout
+
+    return run
+
+
+def test_every_stimulator_is_listed_with_its_driver_and_whether_there_is_a_stand_in(said):
+    rows = {row["name"]: row for row in json.loads(said("list", "--json"))}
+    assert set(rows) >= {*STANDINS, "simulated"}
+    assert all(rows[name]["stand_in"] and rows[name]["kind"] == "stimulator" for name in STANDINS)
+    assert not rows["simulated"]["stand_in"]
+
+
+def test_a_profile_is_shown_whole(said):
+    text = said("show", "magventure-r30")
+    assert "driver: magpro" in text
+    assert "not measured" in text
+
+
+@pytest.mark.parametrize("name", ["magstim-200-squared", "magventure-x100", "duomag"])
+def test_a_device_is_identified_armed_and_disarmed_and_fires_nothing(said, name):
+    standin = STANDINS[name]()
+    with Terminal(standin) as terminal:
+        told = json.loads(said("test", name, "--port", terminal.path, "--json"))
+    assert [told[step]["armed"] for step in ("disarmed", "armed", "disarmed again")] == [False, True, False]
+    assert told["armed"]["ready"]
+    assert told["identity"]["model"]
+    assert standin.pulses_s == []
+
+
+def test_a_port_that_is_not_there_is_one_line(said, tmp_path):
+    with pytest.raises(ClosedloopError, match=r"there is no such port$"):
+        said("test", "magstim-200-squared", "--port", str(tmp_path / "none"))
+
+
+def test_another_device_that_answers_is_one_line(said):
+    with Terminal(STANDINS["magstim-200-squared"]()) as terminal, pytest.raises(ClosedloopError) as caught:
+        said("test", "magventure-r30", "--port", terminal.path)
+    assert "\n" not in str(caught.value)
+
+
+def test_hands_reach_a_stand_in_through_the_command_line():
+    done = subprocess.run(
+        [*CLOSEDLOOP, "devices", "simulate", "magventure-x100"],
+        input="press-enable\ntrigger\nturn-knob 40\nfly away\n",
+        capture_output=True,
+        text=True,
+        timeout=100,
+        check=True,
+    )
+    lines = done.stdout.splitlines()
+    assert lines[0].startswith("magventure-x100 on /dev/pts/")
+    assert lines[0].endswith("Research software, not a medical device.")
+    assert "fired" in lines
+    assert "fly away: no such hand, or not this number of numbers" in lines
+    assert lines[-1] == "pulses: 1"
+
+
+def test_a_stand_in_that_there_is_not_is_named_with_those_that_are():
+    done = subprocess.run(
+        [*CLOSEDLOOP, "devices", "simulate", "telepathy"], capture_output=True, text=True, timeout=100, check=False
+    )
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: telepathy: there is no such stand-in (there: magstim-200-squared, ")
