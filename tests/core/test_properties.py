@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from closedloop.core.exposure import CAP, make_exposure
 from closedloop.core.pulse_artifact import make_artifact
 from closedloop.core.reasons import Reason
 from closedloop.core.records import Command, EventKind, InputKind
@@ -18,6 +19,11 @@ MIN_INTERVAL_S = 0.15
 MAX_PULSES = 6
 MAX_LATENESS_S = 0.001
 MAX_DATA_AGE_S = 0.05
+MAX_COIL_C = 40.0
+MAX_STATUS_AGE_S = 0.4
+CAP_WINDOW_S, CAP_PULSES = 0.7, 3
+LONGEST_TRAIN_S = 1.0
+LONGEST_S = np.array([[LONGEST_TRAIN_S], [LONGEST_TRAIN_S]])
 
 VALUES = st.sampled_from([None, None, None, math.nan, math.inf, -math.inf, 1e6, 0.0])
 STAMP_OFFSETS_S = st.sampled_from([0.0, 0.0, 0.003, -0.003, 0.05, -0.01, -0.5, math.nan, math.inf])
@@ -36,7 +42,9 @@ ACTIONS = st.one_of(
     st.tuples(st.just("written"), st.sampled_from([0, 0, 1, -1])),
     st.tuples(st.just("stream"), st.sampled_from([0, 0, -2, 1])),
     st.tuples(st.just("clock"), st.sampled_from([0.0, 0.001, 0.3, -0.3, math.nan, math.inf])),
-    st.tuples(st.just("device"), st.sampled_from([0, 1, 2])),
+    st.tuples(
+        st.just("device"), st.tuples(st.sampled_from([0, 1, 1, 2]), st.sampled_from([25.0, 39.0, 41.0, math.nan]))
+    ),
 )
 
 
@@ -50,6 +58,7 @@ class Witness:
         self.armed = bool(self.core.gate["armed"][0])
         self.armed_from_s = -math.inf
         self.ready = True
+        self.status_s = -math.inf
         self.correction_s = 0.0
         self.newest_s = -math.inf
         self.reached_s = []
@@ -75,6 +84,7 @@ class Witness:
             assert self.armed
             assert event["due_s"] >= self.armed_from_s
             assert self.ready
+            assert now - self.status_s <= MAX_STATUS_AGE_S
             assert 0.0 <= now - event["trigger_s"] <= MAX_LATENESS_S
             assert -1e-9 <= now - self.newest_s <= MAX_DATA_AGE_S + 0.01
             assert event["pulse"] > 0 or 0.0 <= event["sd"] <= 0.5
@@ -101,6 +111,8 @@ class Witness:
         self.see(now)
         if code == Command.ARM:
             self.armed, self.armed_from_s = True, value
+        elif code == Command.LEASE:
+            self.armed &= value >= 0.0
         elif code not in (Command.PAUSE, Command.RESUME) and not (code == Command.CONDITION and 0 <= value < 1):
             self.armed = False
         self.judge(InputKind.COMMAND, self.told.command(code, value, now=now), now)
@@ -108,9 +120,9 @@ class Witness:
     def usual(self, n):
         self.command(Command.ARM)
         self.command(Command.RESUME)
-        self.device(1)
         self.clock(0.0)
         for _ in range(n):
+            self.device(1)
             upcoming = self.told.n_samples * 0.01
             while self.core.plan["status"][0] and self.core.plan["due_s"][0] - 0.02 <= upcoming:
                 self.deadline(max(0.0, self.now - (self.core.plan["due_s"][0] - 0.02)))
@@ -133,9 +145,11 @@ class Witness:
             self.armed = False
         self.judge(InputKind.CLOCK, self.told.tell(InputKind.CLOCK, value=correction_s), self.now)
 
-    def device(self, code):
-        self.ready = code == 1
-        self.judge(InputKind.DEVICE, self.told.tell(InputKind.DEVICE, code=code), self.now)
+    def device(self, code, coil_c=25.0):
+        self.ready = code == 1 and coil_c <= MAX_COIL_C
+        now = self.now if math.isfinite(self.now) else 0.0
+        self.status_s = now
+        self.judge(InputKind.DEVICE, self.told.tell(InputKind.DEVICE, code=code, value=coil_c, now=now), now)
 
 
 def limited_core(make_core, pulses=1):
@@ -145,10 +159,26 @@ def limited_core(make_core, pulses=1):
             "max_pulses": MAX_PULSES,
             "max_lateness_s": MAX_LATENESS_S,
             "max_data_age_s": MAX_DATA_AGE_S,
+            "max_coil_c": MAX_COIL_C,
+            "max_status_age_s": MAX_STATUS_AGE_S,
         },
         policy={"pulses": pulses, "pulse_interval_s": 0.16},
-        gate={"armed": 0},
+        gate={"armed": 0, "status_s": -math.inf, "coil_c": math.nan},
+        exposure=make_exposure(
+            np.array([(CAP_WINDOW_S, CAP_PULSES)], CAP), np.array([1.0, 10.0]), np.array([100.0]), LONGEST_S
+        ),
     )
+
+
+def trains_of(reached_s):
+    """Split pulses into trains: those that follow within a second of the one before go together."""
+    trains = []
+    for pulse_s in reached_s:
+        if trains and pulse_s - trains[-1][-1] <= 1.0 + 1e-9:
+            trains[-1].append(pulse_s)
+        else:
+            trains.append([pulse_s])
+    return trains
 
 
 @settings(max_examples=60)
@@ -159,6 +189,10 @@ def test_no_sequence_of_inputs_makes_a_pulse_break_a_limit_and_each_replays(make
         getattr(seen, name)(*(arguments if isinstance(arguments, tuple) else (arguments,)))
     assert len(seen.reached_s) <= MAX_PULSES
     assert np.all(np.diff(seen.reached_s) >= MIN_INTERVAL_S - 1e-9)
+    for n, pulse_s in enumerate(seen.reached_s):
+        assert sum(pulse_s - before < CAP_WINDOW_S - 1e-9 for before in seen.reached_s[: n + 1]) <= CAP_PULSES
+    for train in trains_of(seen.reached_s):
+        assert len(train) == 1 or train[-1] - train[0] + np.diff(train).min() <= LONGEST_TRAIN_S + 1e-6
     assert np.all(np.diff(seen.first_dues_s) >= 0.5 * PERIOD_S - 1e-9)
     assert seen.core.gate["pulses"][0] == len(seen.reached_s)
     # What a live session records is these inputs, and what it is verified by is this.
@@ -170,7 +204,7 @@ def test_no_sequence_of_inputs_makes_a_pulse_break_a_limit_and_each_replays(make
 def test_the_witness_sees_pulses_when_all_is_well(make_core, script):
     seen = Witness(script(limited_core(make_core)))
     seen.usual(100)
-    assert len(seen.reached_s) == 5
+    assert len(seen.reached_s) in (3, 4)
 
 
 @given(
