@@ -72,7 +72,7 @@ class Granted:
 
 
 def grant(loop_thread: int, receive_threads: Sequence[int], *, cpu: int | None) -> Granted:
-    """Ask the system for all that it has, and return what it gave; `undisturbed` gives memory and cores back.
+    """Ask the system for all that it has, and return what it gave; `give_back` ends what is the process's own.
 
     Parameters
     ----------
@@ -173,9 +173,12 @@ def _keep_awake(refused: list[str]) -> bool:
     return True
 
 
-def _let_sleep() -> None:
+def give_back() -> None:
+    """Give back what was granted to the whole process: locked memory, and cores that stay awake."""
     while _requests:
         os.close(_requests.pop())
+    with suppress(OSError, AttributeError):
+        ctypes.CDLL(None).munlockall()
 
 
 @contextmanager
@@ -190,9 +193,7 @@ def undisturbed() -> Iterator[None]:
         yield
     finally:
         gc.unfreeze()
-        _let_sleep()
-        with suppress(OSError, AttributeError):
-            ctypes.CDLL(None).munlockall()
+        give_back()
 
 
 def mask_signals() -> None:

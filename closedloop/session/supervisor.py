@@ -35,7 +35,7 @@ from closedloop.core.records import Command, drain, make_ring
 from closedloop.core.replay import Drained, post_command, post_correction, post_device, post_stream, take_out
 from closedloop.core.state import Core, Steps
 from closedloop.errors import LoopError, StreamError
-from closedloop.session.realtime import Granted, grant, mask_signals
+from closedloop.session.realtime import Granted, give_back, grant, mask_signals
 from closedloop.sources.lsl import Stream, StreamFacts, look_for
 from closedloop.stimulators.line import TriggerLine
 
@@ -157,6 +157,7 @@ class Supervisor:
         if self._thread.is_alive():
             os.write(2, f"error: the loop did not end within {JOIN_S:g} s; the program was ended\n".encode())
             os._exit(HUNG_STATUS)
+        give_back()
         if self._stream is not None:
             self._stream.close()
             self._stream = None

@@ -144,6 +144,7 @@ def test_cores_are_kept_awake_once_and_only_until_the_session_ends(tmp_path, mon
         (held,) = closedloop.session.realtime._requests
         assert request.read_bytes() == b"\0\0\0\0"
     assert refused == []
+    assert closedloop.session.realtime._requests == []
     with pytest.raises(OSError, match="Bad file descriptor"):
         os.fstat(held)
 
