@@ -26,7 +26,7 @@ from cohort import show
 
 ROOT = Path(__file__).parents[1]
 SOURCES = ("closedloop/core/gate.py", "closedloop/core/exposure.py")
-TESTS = ("tests/core/test_gate.py", "tests/core/test_dose_limits.py")
+TESTS = tuple(f"tests/core/test_{name}.py" for name in ("gate", "dose_limits", "command", "clock", "scheduling"))
 COPIED = ("closedloop", "tests", "devices", "pipelines", "schema", "recordings")
 TIMEOUT_S = 300.0
 

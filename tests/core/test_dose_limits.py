@@ -254,3 +254,26 @@ LIMITS = ["max_percent", "recharge_s", "max_status_age_s", "max_coil_c", "min_tr
 def test_a_limit_that_is_no_number_or_infinite_refuses(make_core, run, sine, limit, value):
     core = make_core(limits={limit: value}, policy={"pulses": 2, "pulse_interval_s": 0.06})
     assert Reason.NONE not in causes(core, run, sine)
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (lambda core: core.limits.__setitem__("max_pulses", 0), Reason.MAX_PULSES),
+        (lambda core: core.limits.__setitem__("max_percent", 1.0), Reason.INTENSITY),
+        (lambda core: core.gate.__setitem__("last_pulse_s", core.plan["due_s"][0] - 0.01), Reason.MIN_INTERVAL),
+        (lambda core: core.gate.__setitem__("leased", 0), Reason.NOT_LEASED),
+        (lambda core: core.gate.__setitem__("device_ready", 0), Reason.DEVICE_NOT_READY),
+        (lambda core: core.plan.__setitem__("snr_db", math.inf), Reason.NO_RHYTHM),
+    ],
+)
+def test_what_has_changed_since_a_plan_was_approved_stops_its_pulse(make_core, script, change, reason):
+    told = script(make_core())
+    trigger_s = told.until_due()
+    change(told.core)
+    assert [Reason(cause) for cause in told.deadline(trigger_s)["reason"]] == [reason]
+
+
+def test_a_gate_that_remembers_fewer_pulses_than_a_window_may_hold_refuses(make_core, run, sine):
+    few = exposure([(1.0, 3)])._replace(recent_s=np.full(2, -np.inf))
+    assert set(causes(make_core(exposure=few), run, sine)) == {Reason.RATE_CAP}
