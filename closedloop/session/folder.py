@@ -37,7 +37,7 @@ from closedloop.session.event_lines import EventLines
 if TYPE_CHECKING:  # importing it compiles the core, which the folder need not wait for
     from closedloop.core.replay import Drained
 
-FORMAT = 2
+FORMAT = 3
 BEFORE_THE_LOOP = frozenset({"session.json", "pipeline.yaml", "device.yaml"})
 """What a session that recorded nothing has written."""
 
