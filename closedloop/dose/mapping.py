@@ -20,7 +20,6 @@ from closedloop.core.records import EVENT, WRITTEN, Ring
 from closedloop.core.state import EVENT_CAPACITY, GATE, Core
 from closedloop.errors import DoseError
 
-SHARED = Path("/dev/shm")  # noqa: S108 - the tmpfs that every Linux has
 BOOT = Path("/proc/sys/kernel/random/boot_id")
 MAGIC = b"closedloop dose 1"
 HEADER = np.dtype(

@@ -105,11 +105,6 @@ class DuoMag:
         """How many commands or questions came to nothing."""
         return 0 if self._stream is None else self._stream.refused
 
-    @property
-    def ready(self) -> bool:
-        """Whether the device would fire at a trigger now; asks it."""
-        return self.status().ready
-
     def status(self) -> Status:
         """Read the device's state; it is armed where its intensity is above 0, and tells no temperature in °C."""
         told = self._speak().newest()

@@ -117,11 +117,6 @@ class MagPro:
         """How many pulses the device has told of, as far as was read, whoever started them."""
         return 0 if self._setup is None else self._setup.link.pulses_told
 
-    @property
-    def ready(self) -> bool:
-        """Whether the device would fire at a trigger now; asks it."""
-        return self.status().ready
-
     def status(self) -> Status:
         """Ask the device for its state.
 

@@ -87,7 +87,7 @@ def test_its_intensity_is_0_whenever_it_is_not_armed():
         assert rig.device.percent == 0
         with rig.driver.armed():
             assert rig.device.percent == 40
-            assert rig.driver.ready
+            assert rig.driver.status().ready
         assert rig.device.percent == 0
         assert not rig.terminal.trigger()
         with pytest.raises(ZeroDivisionError), rig.driver.armed():
@@ -133,7 +133,7 @@ def test_nothing_is_changed_while_it_is_armed():
         assert refusal(rig.driver.set_intensity, 40.0) == "disarm before the intensity is changed"
         assert refusal(rig.driver.configure) == "disarm before the settings are changed"
         assert refusal(arm, rig.driver) == "disarm before it is armed again"
-        assert rig.driver.ready
+        assert rig.driver.status().ready
 
 
 def test_it_is_not_armed_before_it_is_configured_nor_at_0():
@@ -212,7 +212,7 @@ def test_a_pulse_over_the_wire_is_confirmed():
 def test_a_device_that_recharges_is_not_ready():
     with open_rig(recharge_delay_ms=1270.0) as rig, rig.driver.armed():
         assert rig.driver.fire() == "yes"
-        assert not rig.driver.ready
+        assert not rig.driver.status().ready
         assert refusal(rig.driver.fire) == "it is not ready to fire: it recharges"
         wait_until_ready(rig.driver)
 
@@ -293,7 +293,7 @@ def test_255_as_a_value_hides_no_state():
     device = StandIn(odd_bytes=(255, 255, 0, 254))
     device.coil_adc = 120
     with open_rig(device, faults=WireFaults(garbage=b"\xff\xff\x00")) as rig, rig.driver.armed():
-        assert rig.driver.ready
+        assert rig.driver.status().ready
 
 
 WIRES = {

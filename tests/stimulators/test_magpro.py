@@ -160,7 +160,7 @@ def test_an_intensity_is_not_changed_while_it_is_armed():
             assert refusal(rig.driver.configure) == "disarm before the settings are changed"
             assert refusal(rig.driver.set_train, 1, 1.0) == "disarm before the train is changed"
             assert refusal(arm, rig.driver) == "it is armed already"
-            assert rig.driver.ready
+            assert rig.driver.status().ready
         assert rig.device.state.percent == 50
 
 
@@ -193,7 +193,7 @@ def test_settings_that_the_device_does_not_take_are_refused():
 
 def test_an_r30s_odd_model_does_not_matter():
     with open_rig("R30", options={"odd_model_byte": True}) as rig, rig.driver.armed():
-        assert rig.driver.ready
+        assert rig.driver.status().ready
 
 
 def test_the_delays_are_set_where_that_is_wanted_and_left_where_not():
@@ -210,9 +210,9 @@ def test_the_delays_are_set_where_that_is_wanted_and_left_where_not():
 def test_it_is_armed_for_the_block_and_no_longer():
     with open_rig() as rig:
         rig.driver.set_intensity(50.0)
-        assert not rig.driver.ready
+        assert not rig.driver.status().ready
         with rig.driver.armed():
-            assert rig.driver.ready
+            assert rig.driver.status().ready
             assert rig.terminal.trigger()
         assert not rig.terminal.trigger()
         with pytest.raises(ZeroDivisionError), rig.driver.armed():
@@ -315,14 +315,14 @@ def test_a_train_starts_at_one_trigger():
         with rig.driver.armed():
             rig.terminal.trigger()
             rig.clock.sleep(1.0)
-            assert rig.driver.ready
+            assert rig.driver.status().ready
             assert refusal(rig.driver.fire) == "a train of 3 pulses starts by the trigger input only"
         assert np.diff(rig.device.pulses_s) == pytest.approx([0.02, 0.02])
         rig.driver.set_train(1, 1.0)
         with rig.driver.armed():
             rig.terminal.trigger()
             rig.clock.sleep(1.0)
-            assert rig.driver.ready
+            assert rig.driver.status().ready
     assert len(rig.device.pulses_s) == 4
 
 
@@ -392,7 +392,7 @@ def test_an_older_pulses_frame_confirms_no_newer_pulse():
         rig.driver.set_intensity(50.0)
         with rig.driver.armed():
             rig.terminal.trigger()
-            assert rig.driver.ready  # its frame is on the wire by now
+            assert rig.driver.status().ready  # its frame is on the wire by now
             rig.terminal.act("press-disable")
             assert rig.driver.fire() == "unknown"
             assert rig.driver.pulses_told == 1
@@ -408,7 +408,7 @@ def test_a_stale_half_frame_hides_no_answer():
 
 def test_garbage_at_the_beginning_does_not_matter():
     with open_rig(faults=WireFaults(garbage=b"\x00\xff\xfe\x0d\xfe\xfe\x00")) as rig, rig.driver.armed():
-        assert rig.driver.ready
+        assert rig.driver.status().ready
 
 
 def test_a_device_that_hangs_while_it_is_armed_stays_enabled_and_that_is_told():
@@ -486,7 +486,7 @@ def test_no_pulse_is_lost_or_doubled_on_any_wire(faults, pulses):
                 delivered += 1
                 known += rig.driver.fire() == "yes"
                 rig.clock.sleep(0.2)
-            assert rig.driver.ready  # the last command has arrived
+            assert rig.driver.status().ready  # the last command has arrived
         assert len(rig.device.pulses_s) == delivered
         assert rig.driver.refused == 0
         if damaged:
