@@ -8,6 +8,7 @@ import typer
 
 from closedloop.cli.check import check, schema
 from closedloop.cli.devices import devices
+from closedloop.cli.dose import dose
 from closedloop.cli.evaluate import evaluate
 from closedloop.cli.latency import latency
 from closedloop.cli.play import play
@@ -24,6 +25,7 @@ COMMANDS: tuple[tuple[Callable[..., Any], str], ...] = (
     (evaluate, "evaluate mine.edf Subject25_1.edf --montage F3=Fp1,F7,C3,Fz --estimators wiener,c-echt"),
     (play, "play synthetic-alpha --chunk 8 --loop --trigger /tmp/trigger --artifacts"),
     (latency, "latency mine.yaml --electrode Fp1 --write"),
+    (dose, "dose S01 --json"),
     (check, "check pipelines/*.yaml devices/*.yaml"),
     (schema, "schema pipeline > schema/pipeline.json"),
 )

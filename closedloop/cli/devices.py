@@ -2,14 +2,18 @@
 
 import json
 import sys
-from typing import Annotated, Any
+import time
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.table import Column, Table
 
-from closedloop.cli.terminal import out
+from closedloop.cli.terminal import err, out
 from closedloop.errors import ConfigError
 from closedloop.files import DISCLAIMER
+
+if TYPE_CHECKING:
+    from closedloop.config.device import Stimulator
 
 devices = typer.Typer(
     help="Stimulators and amplifiers: their profiles in devices/, and stand-ins that behave as they do.",
@@ -102,34 +106,43 @@ def _act(terminal: Any, words: list[str]) -> None:
         out.print(f"{' '.join(words)}: no such hand, or not this number of numbers")
 
 
-@devices.command("test", epilog="Example: closedloop devices test magstim-200-squared --port /dev/ttyUSB0")
+@devices.command(
+    "test",
+    epilog="Examples: closedloop devices test magstim-200-squared --port /dev/ttyUSB0 — "
+    "closedloop devices test magventure-r30 --fire --subject phantom --percent 20",
+)
 def check_device(
     name: Name,
     port: Annotated[str | None, typer.Option(help="Its serial port, where the profile's is another.")] = None,
+    fire: Annotated[bool, typer.Option("--fire", help="Fire one pulse, after you have confirmed it.")] = False,
+    subject: Annotated[
+        str | None, typer.Option(help="Whose dose record the pulse counts in, or what stands in for a head.")
+    ] = None,
+    trigger: Annotated[
+        str | None, typer.Option(help="Fire by this line instead of the profile's: a serial port, a pipe.")
+    ] = None,
+    percent: Annotated[
+        float, typer.Option(min=LEAST_PERCENT, max=100.0, help="Intensity, in percent of the maximum output.")
+    ] = LEAST_PERCENT,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Identify a stimulator, read its status, arm and disarm it.
+    """Identify a stimulator, read its status, arm and disarm it; with --fire also one pulse.
 
-    No pulse is fired. Keep the coil off heads all the same.
+    Without --fire no pulse is fired. Keep the coil off heads all the same.
     """
     from closedloop.config.device import Stimulator
-    from closedloop.config.load import load_device
-    from closedloop.stimulators.interface import open_stimulator
+    from closedloop.config.load import load_device, with_trigger
 
     profile = load_device(name)
     if not isinstance(profile, Stimulator):
         raise ConfigError(f"{name}: kind = {profile.kind}: only a stimulator can be tested")
+    if trigger is not None:
+        profile = with_trigger(profile, trigger)
     if port is not None:
         profile = profile.model_copy(update={"settings": {**profile.settings, "port": port}})
-    steps: dict[str, Any] = {}
-    with open_stimulator(profile) as stimulator:
-        steps["identity"] = vars(stimulator.identity)
-        steps["disarmed"] = vars(stimulator.status())
-        stimulator.configure()
-        stimulator.set_intensity(LEAST_PERCENT)
-        with stimulator.armed():
-            steps["armed"] = vars(stimulator.status())
-        steps["disarmed again"] = vars(stimulator.status())
+    if fire:
+        _confirm(profile.name, subject, percent)
+    steps = _try(profile, percent, subject if fire else None)
     if as_json:
         sys.stdout.write(json.dumps(steps, indent=2, ensure_ascii=False) + "\n")
         return
@@ -138,4 +151,53 @@ def check_device(
         told = (f"{key.replace('_', ' ')}: {value}" for key, value in said.items() if value not in ("", None))
         table.add_row(step, ", ".join(told))
     out.print(table)
-    out.print(f"{profile.name} can be armed and disarmed; no pulse was fired. {DISCLAIMER}")
+    fired = "one pulse was fired" if fire else "no pulse was fired"
+    out.print(f"{profile.name} can be armed and disarmed; {fired}. {DISCLAIMER}")
+
+
+def _confirm(name: str, subject: str | None, percent: float) -> None:
+    """Ask whether a pulse shall be fired.
+
+    Raises
+    ------
+    ConfigError
+        Where nobody says whose dose it is, or the answer is not yes.
+    """
+    if subject is None:
+        raise ConfigError("--subject is missing: a pulse counts in somebody's dose record (a phantom has a code, too)")
+    err.print(f"{name} is about to fire one pulse at {percent:g} % of its maximum. Is the coil where it may? [yes/no]")
+    if sys.stdin.readline().strip() != "yes":
+        raise ConfigError("not confirmed: no pulse was fired, and the device was not opened")
+
+
+def _try(profile: "Stimulator", percent: float, subject: str | None) -> dict[str, Any]:
+    """Do what the test does, and return what the device said at each step."""
+    from closedloop.stimulators.interface import open_stimulator
+
+    steps: dict[str, Any] = {}
+    with open_stimulator(profile) as stimulator:
+        steps["identity"] = vars(stimulator.identity)
+        steps["disarmed"] = vars(stimulator.status())
+        stimulator.configure()
+        stimulator.set_intensity(percent)
+        with stimulator.armed():
+            steps["armed"] = vars(stimulator.status())
+            if subject is not None:
+                steps["fired"] = _fire(profile, stimulator, percent, subject)
+        steps["disarmed again"] = vars(stimulator.status())
+    return steps
+
+
+def _fire(profile: "Stimulator", stimulator: Any, percent: float, subject: str) -> dict[str, Any]:
+    from contextlib import ExitStack
+
+    from closedloop.dose.record import DoseRecord
+    from closedloop.session.facts import now_utc
+    from closedloop.session.single_pulse import fire_once
+    from closedloop.stimulators.line import open_line
+
+    with ExitStack() as stack:
+        dose = stack.enter_context(DoseRecord(subject, f"devices test {now_utc()} {time.time_ns()}"))
+        line = None if profile.line is None else stack.enter_context(open_line(profile.line))
+        confirmed = fire_once(profile, stimulator, dose, line, percent)
+        return {"confirmed": confirmed, "pulses_in_24_h": dose.in_day + dose.pulses}

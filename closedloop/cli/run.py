@@ -45,6 +45,10 @@ def run(
         str | None,
         typer.Option(help="Write triggers here instead of to the device's own line: a serial port, a pipe of `play`."),
     ] = None,
+    subject: Annotated[
+        str | None,
+        typer.Option(help="Code of whoever is stimulated, for the dose record; needed where a real device is armed."),
+    ] = None,
     surrogates: Annotated[
         int, typer.Option(min=0, max=1000, help="Runs without a rhythm that stand beside the result.")
     ] = 10,
@@ -59,7 +63,7 @@ def run(
         with interruption.handled():
             settings, device = _load(pipeline, recording, trigger)
             folder = _make_folder(pipeline, out_folder)
-            outcome, summary = _run(settings, device, folder, surrogates, interruption, duration_s)
+            outcome, summary = _run(settings, device, folder, surrogates, interruption, duration_s, subject)
     except KeyboardInterrupt:
         if folder is None:
             fail("interrupted before a session began; nothing was written", INTERRUPTED_STATUS)
@@ -97,6 +101,7 @@ def _run(
     n_surrogates: int,
     interruption: "Interruption",
     duration_s: float | None,
+    subject: str | None,
 ) -> "tuple[Outcome, dict[str, Any]]":
     try:
         with ExitStack() as stack:
@@ -114,6 +119,7 @@ def _run(
                 progress=progress,
                 operator=_operator(pipeline, stack),
                 duration_s=duration_s,
+                subject=subject,
             )
             with interruption.deferred():
                 progress("writing summary and report", 1.0)
@@ -173,6 +179,8 @@ def _show(outcome: "Outcome", summary: dict[str, Any], folder: Path) -> None:
         table.add_row("true phase", degrees_text(summary["true_phase_error"]))
     if summary["disturbed"]:
         table.add_row("", f"{summary['disturbed']} pulses show in the EEG: their own phase is not known")
+    if summary["confirmed"] is not None:
+        table.add_row("confirmed", ", ".join(f"{n} {answer}" for answer, n in summary["confirmed"].items()))
     for label, text in _latency_rows(summary["latency"]):
         table.add_row(label, text)
     if speed is not None:

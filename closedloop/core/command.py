@@ -86,9 +86,12 @@ def on_stream(core: Core, code: int, now: float) -> None:
 
 
 @inner
-def on_device(core: Core, ready: int, coil_c: float, now: float) -> None:
-    """Take what the stimulator says of itself: 1 for ready, anything else is not; its coil's temperature or NaN."""
+def on_device(core: Core, ready: int, coil_c: float, asked_s: float, now: float) -> None:
+    """Take what the stimulator said of itself: 1 for ready, anything else is not; its coil's temperature or NaN.
+
+    It counts as of when it was asked; a time that is none, or later than now, is one that the gate takes for stale.
+    """
     gate = core.gate[0]
     gate["device_ready"] = 1 if ready == 1 else 0
     gate["coil_c"] = coil_c
-    gate["status_s"] = now
+    gate["status_s"] = asked_s if asked_s <= now else -np.inf

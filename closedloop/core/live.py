@@ -132,9 +132,15 @@ def make_inbox(scale: NDArray[np.float64]) -> Inbox:
     )
 
 
+SHARED = (WATCHED + 1) * PLACES
+"""How many whole numbers the loop and Python share."""
+HEARTBEAT = TURNS * PLACES
+"""Which of them goes on for as long as the loop turns."""
+
+
 def make_shared() -> NDArray[np.int64]:
     """Return the integers that the loop and Python share, all zero."""
-    return np.zeros((WATCHED + 1) * PLACES, np.int64)
+    return np.zeros(SHARED, np.int64)
 
 
 @inner

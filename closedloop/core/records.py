@@ -60,7 +60,7 @@ INPUT = np.dtype(
         ("code", "i8"),  # row of the sample, Command, errno of the write, device status, or state of the stream
         # 1 where a newer sample waits already, or a write took the trigger back; argument; correction, s; coil, degrees
         ("value", "f8"),
-        ("timestamp", "f8"),  # of a sample; when the write of a trigger returned, s
+        ("timestamp", "f8"),  # of a sample; when the write of a trigger returned, or the device was asked, s
         ("now", "f8"),  # when the core was told, s
     ],
     align=True,

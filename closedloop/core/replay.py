@@ -69,9 +69,12 @@ def post_command(core: Core, command: Command, value: float = 0.0) -> None:
     _post(core, InputKind.COMMAND, command, value)
 
 
-def post_device(core: Core, *, ready: bool, coil_c: float) -> None:
-    """Leave what the stimulator says of itself in the same ring: whether it is ready, and its coil's temperature."""
-    _post(core, InputKind.DEVICE, int(ready), coil_c)
+def post_device(core: Core, *, ready: bool, coil_c: float, asked_s: float = 0.0) -> None:
+    """Leave what the stimulator said of itself in the same ring, with the time when it was asked, in s.
+
+    A clock of a playback begins at 0, and what lives in the same program is never asked again.
+    """
+    _post(core, InputKind.DEVICE, int(ready), coil_c, asked_s)
 
 
 def post_correction(core: Core, correction_s: float) -> None:
@@ -84,13 +87,13 @@ def post_stream(core: Core, code: int) -> None:
     _post(core, InputKind.STREAM, code, 0.0)
 
 
-def _post(core: Core, kind: InputKind, code: int, value: float) -> None:
+def _post(core: Core, kind: InputKind, code: int, value: float, timestamp: float = np.nan) -> None:
     ring = core.commands
     written = load_acquire(ring.indices, WRITTEN)
     if written - load_acquire(ring.indices, READ) >= ring.records.size:
         raise OverflowError(f"the ring of commands is full ({ring.records.size} unread)")
     record = ring.records[written % ring.records.size]
-    record["kind"], record["code"], record["value"] = kind, code, value
+    record["kind"], record["code"], record["value"], record["timestamp"] = kind, code, value, timestamp
     store_release(ring.indices, WRITTEN, written + 1)
 
 
@@ -142,9 +145,10 @@ def obey(core: Core, now: float) -> None:
     while load_acquire(ring.indices, READ) < load_acquire(ring.indices, WRITTEN):
         read = load_acquire(ring.indices, READ)
         posted = ring.records[read % ring.records.size]
-        record_input(core, posted["kind"], posted["code"], posted["value"], now)
+        if log_input(core, posted["kind"], posted["code"], posted["value"], posted["timestamp"], now) >= 0:
+            publish(core.inputs)
         if posted["kind"] == InputKind.DEVICE:
-            on_device(core, posted["code"], posted["value"], now)
+            on_device(core, posted["code"], posted["value"], posted["timestamp"], now)
         elif posted["kind"] == InputKind.CLOCK:
             on_clock(core, posted["value"])
         elif posted["kind"] == InputKind.STREAM:
@@ -231,7 +235,7 @@ def _repeat(
         elif kind == InputKind.CLOCK:
             on_clock(core, told["value"])
         elif kind == InputKind.DEVICE:
-            on_device(core, told["code"], told["value"], told["now"])
+            on_device(core, told["code"], told["value"], told["timestamp"], told["now"])
         elif kind == InputKind.STREAM:
             on_stream(core, told["code"], told["now"])
         else:

@@ -18,7 +18,7 @@ def blank_disturbed(
     hold_s: float,
     limit_uv: float,
     always: bool,
-) -> int:
+) -> NDArray[np.bool_]:
     """Turn what pulses have disturbed into NaN, in place, so that no reference is computed from it.
 
     Parameters
@@ -38,17 +38,18 @@ def blank_disturbed(
 
     Returns
     -------
-        How many pulses disturbed.
+        Array of shape (n_delivered,): whether the EEG shows a pulse's artifact.
     """
     pulses_s = events["due_s"][events["kind"] == EventKind.DELIVERED]
     early_s = 0.5 / recording.sfreq
     begins = np.searchsorted(recording.times_s, pulses_s - early_s)
     looks = np.searchsorted(recording.times_s, pulses_s + LOOK_S)
     ends = np.searchsorted(recording.times_s, pulses_s + hold_s)
-    disturbed = 0
-    for begin, look, end in zip(begins, looks, ends, strict=True):
+    shows = np.zeros(pulses_s.size, bool)
+    for place, (begin, look) in enumerate(zip(begins, looks, strict=True)):
         after = recording.samples[begin:look][:, channels]
-        if always or (after.size and np.ptp(after, axis=0).max() > limit_uv):
+        shows[place] = after.size > 0 and np.ptp(after, axis=0).max() > limit_uv
+    for begin, end, shown in zip(begins, ends, shows, strict=True):
+        if always or shown:
             recording.samples[begin:end] = np.nan
-            disturbed += 1
-    return disturbed
+    return shows

@@ -84,6 +84,7 @@ def _event(event: np.void, condition_names: Sequence[str]) -> dict[str, Any]:
         "predicted_phase_deg": _degrees(event["phase"]),
         "phase_sd_deg": _degrees(event["sd"]),
         "amplitude_uv": _number(event["amplitude"]),
+        "percent_of_maximum": _number(event["percent"]),
         "snr_db": _number(event["snr_db"]),
         "lead_s": _number(event["lead_s"]),
         "due_s": _number(event["due_s"]),

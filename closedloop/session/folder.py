@@ -8,6 +8,7 @@
     inputs.bin       every input of the core in one order, records of type INPUT
     samples.bin      the samples that the inputs refer to, float64, one row each; of a live session first its rest
     events.jsonl     one line per chance
+    confirmed.jsonl  of a live session, one line per delivered pulse: was it really given, and what says so
     events.bin       the same decisions as records of type EVENT, bit for bit
     summary.json     what the session came to; report.png shows it
 
@@ -37,7 +38,7 @@ from closedloop.session.event_lines import EventLines
 if TYPE_CHECKING:  # importing it compiles the core, which the folder need not wait for
     from closedloop.core.replay import Drained
 
-FORMAT = 3
+FORMAT = 4
 BEFORE_THE_LOOP = frozenset({"session.json", "pipeline.yaml", "device.yaml"})
 """What a session that recorded nothing has written."""
 

@@ -26,7 +26,7 @@ def latency_facts(inputs: NDArray[np.void], events: NDArray[np.void], watch: Wat
     -------
         By name: n, and 50th, 99th, 99.9th and 100th percentiles, in ms, or None where there is none.
     """
-    written = inputs[(inputs["kind"] == InputKind.WRITTEN) & (inputs["value"] == 0.0)]
+    written = inputs[is_trigger(inputs)]
     delivered = events[events["kind"] == EventKind.DELIVERED][: written.size]
     written = written[: delivered.size]
     is_sample = inputs["kind"] == InputKind.SAMPLE
@@ -43,10 +43,18 @@ def latency_facts(inputs: NDArray[np.void], events: NDArray[np.void], watch: Wat
     }
 
 
+def is_trigger(inputs: NDArray[np.void]) -> NDArray[np.bool_]:
+    """Return which inputs, records of type ``INPUT``, are the result of a trigger's write."""
+    found: NDArray[np.bool_] = (inputs["kind"] == InputKind.WRITTEN) & (inputs["value"] == 0.0)
+    return found
+
+
 def trigger_lags(
     inputs: NDArray[np.void], column: NDArray[np.float64], correction_s: float, threshold: float
 ) -> NDArray[np.float64]:
-    """Return from the write of each trigger to the stamp that shows it, of shape (n_written,) in s; NaN for unseen.
+    """Return from each trigger's write to the stamp that shows it, of shape (n_written,) in s.
+
+    NaN stands for one that is not seen, and for a write that failed.
 
     Parameters
     ----------
@@ -59,9 +67,12 @@ def trigger_lags(
     threshold
         A value above it is high.
     """
-    written_s = inputs["now"][(inputs["kind"] == InputKind.WRITTEN) & (inputs["code"] == 0)]
+    written = inputs[is_trigger(inputs)]
+    left = written["code"] == 0
+    written_s = written["now"][left]
     seen_s = channel_onsets(written_s, corrected_stamps(inputs, correction_s), column, threshold=threshold)
-    lags: NDArray[np.float64] = seen_s - written_s
+    lags = np.full(written.size, np.nan)
+    lags[left] = seen_s - written_s
     return lags
 
 

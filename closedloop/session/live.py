@@ -2,29 +2,34 @@
 
 import time
 from collections.abc import Callable
-from contextlib import ExitStack
-from dataclasses import replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
 import pylsl
+from numpy.typing import NDArray
 
 from closedloop.calibration.calibrate import calibrate
+from closedloop.calibration.dose_limits import conditions as conditions_of
 from closedloop.calibration.montage import find_montage
-from closedloop.config.device import Stimulator as Profile
 from closedloop.config.source import Lsl
+from closedloop.core.live import HEARTBEAT, SHARED
 from closedloop.core.reasons import Reason
 from closedloop.core.records import Command
 from closedloop.core.replay import fingerprint, lost_records, replay
 from closedloop.core.state import Core, Steps
 from closedloop.core.storage import from_arrays, step_names, to_arrays
-from closedloop.errors import LoopError, StimulatorError, StreamError
+from closedloop.dose.record import DoseRecord
+from closedloop.errors import LoopError, StreamError
 from closedloop.files import COMPLETE
+from closedloop.session.arming import Arming
+from closedloop.session.confirmation import as_lines, confirm, count
 from closedloop.session.disturbance import blank_disturbed
+from closedloop.session.dose import open_dose
 from closedloop.session.facts import machine, now_utc, software
 from closedloop.session.folder import Recorder, SessionFolder, StoredSession
 from closedloop.session.interruption import Interruption
-from closedloop.session.latency import latency_facts, percentiles, trigger_lags
+from closedloop.session.latency import is_trigger, latency_facts, percentiles, trigger_lags
 from closedloop.session.outcome import Outcome
 from closedloop.session.outlets import Outlets
 from closedloop.session.realtime import require_realtime, undisturbed
@@ -33,15 +38,14 @@ from closedloop.session.status import Operator, Watch, Wish
 from closedloop.session.supervisor import Supervisor
 from closedloop.sources.lsl import Stream, check_scale, find_stream, rest_recording
 from closedloop.sources.recording import Recording
-from closedloop.stimulators.interface import SIMULATED, Stimulator
+from closedloop.stimulators.heartbeat import Heartbeat
+from closedloop.stimulators.interface import SIMULATED
+from closedloop.stimulators.kept import KeptStimulator
 from closedloop.stimulators.line import TriggerLine, open_line
-from closedloop.stimulators.simulated import ROOM_C, NoSettings, SimulatedStimulator
 
 Progress = Callable[[str, float], None]
 EVERY_S = 0.05
 """So often the rings are emptied and the operator is heard."""
-DEVICE_EVERY_S = 0.25
-"""So often the gate is told how the stimulator is."""
 SHOW_EVERY_S = 0.25
 FLUSH_EVERY_S = 1.0
 GRACE_S = 1.0
@@ -59,6 +63,7 @@ def run_live(
     progress: Progress,
     operator: Operator,
     duration_s: float | None,
+    subject: str | None,
 ) -> None:
     """Run a live session's calibration and loop, and put what they came to into the outcome.
 
@@ -76,15 +81,16 @@ def run_live(
         Watches and steers the loop.
     duration_s
         Length of the loop's run in s; None: until the protocol is complete or somebody stops it.
+    subject
+        Code of whoever is stimulated.
 
     Raises
     ------
     ClosedloopError
-        Where the stream, the pipeline or the device cannot be used.
+        Where the stream, the pipeline, the device or the subject's dose record cannot be used.
     """
     source = outcome.pipeline.source
     assert isinstance(source, Lsl)
-    _check_driver(outcome.device)
     if source.realtime == "required":
         require_realtime()
 
@@ -92,7 +98,19 @@ def run_live(
         progress(what, 0.0)
         return not interruption.requested
 
-    with open_line(outcome.device.line) as line, Stream(find_stream(source, waiting), source) as stream:
+    percent = float(conditions_of(outcome.pipeline, outcome.device)["percent"].max())
+    with (
+        open_dose(outcome.device, subject, folder.path) as dose,
+        Heartbeat(SHARED) as heartbeat,
+        KeptStimulator(outcome.device, heartbeat, HEARTBEAT) as stimulator,
+        open_line(outcome.device.line) as line,
+        Stream(find_stream(source, waiting), source) as stream,
+    ):
+        for given in () if dose is None else dose.settled:
+            operator.say(f"{given.session} had ended without a word: {given.pulses} pulses of it count as given")
+        progress("preparing the stimulator", 0.0)
+        stimulator.configure()
+        stimulator.set_intensity(percent)
         facts = stream.facts
         correction_s = stream.correction_s()
         # Wrong labels end here, not after a minute of rest.
@@ -108,7 +126,11 @@ def run_live(
         core, steps = outcome.calibration.core(outcome.pipeline, outcome.device, n_channels=len(facts.channels))
         core.timing["drift"] = facts.sfreq / rate_hz - 1.0
         core.timing["correction_s"] = correction_s
-        loop = _Loop(outcome, folder, stream, line, core, steps, operator, interruption)
+        if dose is not None:
+            core = dose.share(core)
+        folder.note(**_device_facts(stimulator, dose, subject, percent))
+        rig = _Rig(stream, line, stimulator, heartbeat, dose)
+        loop = _Loop(outcome, folder, rig, core, steps, operator, interruption)
         loop.run(correction_s, duration_s, progress)
 
 
@@ -127,6 +149,25 @@ def _collect_rest(outcome: Outcome, stream: Stream, correction_s: float, progres
     return rest, rate_hz
 
 
+@dataclass(frozen=True)
+class _Rig:
+    """What is open for the length of a session."""
+
+    stream: Stream
+    line: TriggerLine
+    stimulator: KeptStimulator
+    heartbeat: Heartbeat
+    dose: DoseRecord | None
+
+
+def _device_facts(
+    stimulator: KeptStimulator, dose: DoseRecord | None, subject: str | None, percent: float
+) -> dict[str, Any]:
+    given = None if dose is None else {"in_day_before": dose.in_day, "in_course_before": dose.in_course}
+    device = {**asdict(stimulator.identity), "percent_of_maximum": percent}
+    return {"subject": subject, "stimulator": device, "dose": given}
+
+
 class _Loop:
     """One run of the loop, with its recorder, outlets and operator."""
 
@@ -134,8 +175,7 @@ class _Loop:
         self,
         outcome: Outcome,
         folder: SessionFolder,
-        stream: Stream,
-        line: TriggerLine,
+        rig: _Rig,
         core: Core,
         steps: Steps,
         operator: Operator,
@@ -144,9 +184,11 @@ class _Loop:
         assert outcome.source is not None
         source = outcome.pipeline.source
         assert isinstance(source, Lsl)
-        self._outcome, self._folder, self._stream, self._source = outcome, folder, stream, source
+        self._outcome, self._folder, self._rig, self._source = outcome, folder, rig, source
+        self._stream = rig.stream
         self._rest = outcome.source.rest
-        self._line, self._core, self._steps = line, core, steps
+        self._core, self._steps = core, steps
+        self._told_pulses: int | None = None
         self._operator, self._interruption = operator, interruption
         target = list(outcome.pipeline.signals).index(outcome.pipeline.target.signal)
         self._watch = Watch(target, correction_s=float(core.timing["correction_s"][0]))
@@ -154,11 +196,8 @@ class _Loop:
 
     def run(self, correction_s: float, duration_s: float | None, progress: Progress) -> None:
         """Run it to its end, and put what it came to into the outcome."""
-        pipeline, device, folder = self._outcome.pipeline, self._outcome.device, self._folder
+        pipeline, folder = self._outcome.pipeline, self._folder
         conditions = [condition.name for condition in pipeline.target.conditions]
-        stimulator = SimulatedStimulator(device, NoSettings())
-        if pipeline.stimulator.intensity.percent_of_maximum is not None:
-            stimulator.set_intensity(pipeline.stimulator.intensity.percent_of_maximum)
         with (
             Outlets(pipeline, self._stream.facts.sfreq) as outlets,
             self._interruption.deferred(),
@@ -174,19 +213,24 @@ class _Loop:
                 self._steps,
                 self._stream,
                 self._source,
-                self._line,
+                self._rig.line,
                 correction_s=correction_s,
                 first_row=len(self._rest.samples),
+                shared=self._rig.heartbeat.integers,
             )
+            arming = Arming(self._outcome.device, self._rig.stimulator, supervisor, self._rig.dose, self._say)
             try:
-                with ExitStack() as armed, supervisor, self._interruption.calling(supervisor.halt):
+                with supervisor, self._interruption.calling(supervisor.halt):
                     assert supervisor.granted is not None
                     self._say(supervisor.granted.line())
                     folder.note(granted=vars(supervisor.granted))
                     progress("", 1.0)
-                    self._supervise(supervisor, recorder, outlets, stimulator, armed, duration_s)
+                    self._supervise(supervisor, recorder, outlets, arming, duration_s)
             except (StreamError, LoopError) as error:
                 self._outcome.trouble = str(error)
+            finally:
+                self._rig.stimulator.disarm()
+                self._told_pulses = arming.pulses_told
             self._operator.done()
             progress("running the session again from its record", 0.0)
             self._take(supervisor, recorder, outlets)
@@ -198,31 +242,26 @@ class _Loop:
         supervisor: Supervisor,
         recorder: Recorder,
         outlets: Outlets,
-        stimulator: Stimulator,
-        armed: ExitStack,
+        arming: Arming,
         duration_s: float | None,
     ) -> None:
         began_s = pylsl.local_clock()
         shown_s = flushed_s = -np.inf
         complete_s = np.inf
-        told_s = -np.inf
-        armed_once = ready = False
+        armed_once = False
         while True:
             now_s = pylsl.local_clock()
             self._take(supervisor, recorder, outlets)
             if not armed_once and not supervisor.broke and self._has_caught_up(now_s - began_s):
                 armed_once = True
-                armed.enter_context(stimulator.armed())
-                self._arm(supervisor)
-            status = stimulator.status()
-            if status.ready != ready or now_s - told_s >= DEVICE_EVERY_S:
-                ready, told_s = status.ready, now_s
-                supervisor.set_device_ready(ready=ready, coil_c=ROOM_C)
-            self._obey(supervisor)
+                self._arm(arming)
+            self._obey(supervisor, arming)
             supervisor.look_after(self._watch.newest, say=self._say)
+            arming.look(self._watch.newest)
             if now_s - shown_s >= SHOW_EVERY_S:
                 gone = supervisor.has_disarmed_since(self._watch.newest)
-                self._operator.show(self._watch.status(now_s, began_s=began_s, need=supervisor.need, gone=gone))
+                need = supervisor.need or arming.need
+                self._operator.show(self._watch.status(now_s, began_s=began_s, need=need, gone=gone))
                 shown_s = now_s
             if now_s - flushed_s >= FLUSH_EVERY_S:
                 recorder.flush()
@@ -253,15 +292,15 @@ class _Loop:
             )
         return age_s <= limit_s
 
-    def _arm(self, supervisor: Supervisor) -> None:
-        supervisor.arm(self._rest_end_s + self._outcome.pipeline.calibration.arm_after_s, say=self._say)
+    def _arm(self, arming: Arming) -> None:
+        arming.ask(self._rest_end_s + self._outcome.pipeline.calibration.arm_after_s)
 
     def _say(self, line: str) -> None:
         """Tell the operator, and keep it for the record."""
         self._outcome.messages.append({"after_s": round(pylsl.local_clock() - self._rest_end_s, 3), "message": line})
         self._operator.say(line)
 
-    def _obey(self, supervisor: Supervisor) -> None:
+    def _obey(self, supervisor: Supervisor, arming: Arming) -> None:
         wishes = self._operator.wishes()
         # Whatever else was asked for at the same time: a stop is the last word.
         for wish in [Wish.STOP] if Wish.STOP in wishes else wishes:
@@ -271,7 +310,7 @@ class _Loop:
             elif wish == Wish.RESUME:
                 supervisor.post(Command.RESUME)
             elif wish == Wish.ARM:
-                self._arm(supervisor)
+                self._arm(arming)
             else:
                 supervisor.post(Command.STOP)
                 supervisor.halt()
@@ -307,26 +346,38 @@ class _Loop:
         )
         assert self._outcome.calibration is not None
         gates = self._outcome.pipeline.gates
-        self._outcome.disturbed = blank_disturbed(
+        is_real = self._outcome.device.driver != SIMULATED
+        shows = blank_disturbed(
             whole,
             events,
             self._outcome.calibration.design.montage.places,
             hold_s=gates.hold_after_pulse_s,
             limit_uv=gates.artifact_uv,
-            always=self._outcome.device.driver != "simulated",
+            always=is_real,
         )
+        self._outcome.disturbed = shows.size if is_real else int(shows.sum())
         self._outcome.source = OpenedSource(recording=whole, rest=rest, run=whole)
         self._outcome.events = events
         self._outcome.played_s = times_s.size / rest.sfreq
         self._outcome.latency = latency_facts(inputs, events, self._watch)
-        trigger = self._outcome.calibration.design.montage.trigger
-        if trigger >= 0 and self._source.trigger_channel is not None:
-            column = np.ascontiguousarray(samples[first:, trigger])
-            self._outcome.latency["trigger_seen_ms"] = percentiles(
-                trigger_lags(inputs, column, self._watch.correction_s, self._source.trigger_channel.threshold)
-            )
+        lags_s = self._trigger_lags(inputs, samples[first:])
+        if lags_s is not None:
+            self._outcome.latency["trigger_seen_ms"] = percentiles(lags_s)
+        codes = inputs["code"][is_trigger(inputs)]
+        confirmations = confirm(events, codes=codes, artifacts=shows, lags_s=lags_s, told=self._told_pulses)
+        self._folder.write_text("confirmed.jsonl", as_lines(confirmations))
+        self._outcome.confirmed = count(confirmations)
         if self._outcome.trouble is None and not self._interruption.requested:
             self._outcome.status = COMPLETE
+
+    def _trigger_lags(self, inputs: NDArray[np.void], samples: NDArray[np.float64]) -> NDArray[np.float64] | None:
+        """Return how late the trigger channel shows each trigger, in s; None where there is none."""
+        assert self._outcome.calibration is not None
+        place, channel = self._outcome.calibration.design.montage.trigger, self._source.trigger_channel
+        if place < 0 or channel is None:
+            return None
+        column = np.ascontiguousarray(samples[:, place])
+        return trigger_lags(inputs, column, self._watch.correction_s, channel.threshold)
 
     def _facts(self) -> dict[str, Any]:
         facts = self._stream.facts
@@ -348,18 +399,3 @@ class _Loop:
                 "jitter_s": self._rest.jitter_s,
             },
         }
-
-
-def _check_driver(device: Profile) -> None:
-    """Refuse to arm anything but the simulated stimulator.
-
-    Raises
-    ------
-    StimulatorError
-        For any other driver: a real stimulator needs a process of its own that watches over it while it is armed.
-    """
-    if device.driver != SIMULATED:
-        raise StimulatorError(
-            f"{device.name}: driver = {device.driver}: a live session arms the simulated stimulator only: what watches "
-            "over a real one while it is armed is not there yet"
-        )

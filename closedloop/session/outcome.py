@@ -35,6 +35,8 @@ class Outcome:
         The same run without a rhythm, several times.
     disturbed
         Pulses that show in a live session's EEG, whose own phase therefore nobody knows.
+    confirmed
+        How many of a live session's pulses were really given: yes, no, and unknown.
     latency
         Distributions of a live session's latencies, in ms.
     messages
@@ -53,6 +55,7 @@ class Outcome:
     elapsed_s: float = 0.0
     surrogates: list[Phases] = field(default_factory=list)
     disturbed: int = 0
+    confirmed: dict[str, int] | None = None
     latency: dict[str, Any] | None = None
     messages: list[dict[str, Any]] = field(default_factory=list)
     trouble: str | None = None

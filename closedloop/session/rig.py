@@ -198,7 +198,7 @@ def measure_rig(
         with interruption.deferred(), undisturbed(), Recorder(folder, ["test"]) as recorder:
             with supervisor:
                 # For the gate only: nothing has armed the stimulator itself.
-                supervisor.set_device_ready(ready=True, coil_c=ROOM_C)
+                supervisor.set_device(ready=True, coil_c=ROOM_C, asked_s=pylsl.local_clock())
                 supervisor.post(Command.ARM)
                 end_s = pylsl.local_clock() + n_pulses * interval_s + GRACE_S
                 while pylsl.local_clock() < end_s and go_on("firing test triggers", taken.fired / n_pulses):

@@ -47,6 +47,7 @@ def run_session(
     progress: Progress,
     operator: "Operator | None" = None,
     duration_s: float | None = None,
+    subject: str | None = None,
 ) -> Outcome:
     """Run a session to its end or its interruption.
 
@@ -67,6 +68,8 @@ def run_session(
         Watches and steers a live session, which cannot do without.
     duration_s
         Length of the loop's run in s; None: to the end of the recording, or of the protocol.
+    subject
+        Code of whoever is stimulated; a live session that arms a real device cannot do without.
 
     Raises
     ------
@@ -88,6 +91,7 @@ def run_session(
                 progress=progress,
                 operator=operator,
                 duration_s=duration_s,
+                subject=subject,
             )
         else:
             progress("reading the recording", 0.0)

@@ -40,6 +40,7 @@ def summarise(outcome: Outcome) -> dict[str, Any]:
         "pulses_per_minute": 60.0 * delivered / outcome.played_s if outcome.played_s else None,
         "replay_speed_x": outcome.played_s / outcome.elapsed_s if outcome.elapsed_s else None,
         "disturbed": outcome.disturbed,
+        "confirmed": outcome.confirmed,
         "latency": outcome.latency,
         "messages": outcome.messages,
         "trouble": outcome.trouble,

@@ -13,6 +13,7 @@ from typing import Any, Self
 
 import numpy as np
 import pylsl
+from numpy.typing import NDArray
 
 from closedloop.config.source import Lsl
 from closedloop.core.atomics import load_acquire, store_release
@@ -65,6 +66,8 @@ class Supervisor:
         The clock's first correction, which the core has already.
     first_row
         Samples that were recorded before the loop's first.
+    shared
+        The integers that the loop shares; None: those of `make_shared`.
 
     Attributes
     ----------
@@ -86,13 +89,14 @@ class Supervisor:
         *,
         correction_s: float,
         first_row: int,
+        shared: NDArray[np.int64] | None = None,
     ) -> None:
         self._core, self._steps = core, steps
         self._stream: Stream | None = stream
         self._facts: StreamFacts = stream.facts
         self._source = source
         self._correction_s = correction_s
-        self._shared = make_shared()
+        self._shared = make_shared() if shared is None else shared
         self._inbox = make_inbox(stream.facts.scale)
         self._inbox.rows[0] = first_row
         self._sights = make_ring(SIGHT, SIGHT_CAPACITY)
@@ -179,9 +183,9 @@ class Supervisor:
         """Leave a command for the loop."""
         post_command(self._core, command, value)
 
-    def set_device_ready(self, *, ready: bool, coil_c: float) -> None:
-        """Tell the loop whether the stimulator would fire."""
-        post_device(self._core, ready=ready, coil_c=coil_c)
+    def set_device(self, *, ready: bool, coil_c: float, asked_s: float) -> None:
+        """Tell the loop what the stimulator said: whether it would fire, its coil's temperature, and when, in s."""
+        post_device(self._core, ready=ready, coil_c=coil_c, asked_s=asked_s)
 
     def collect(self) -> "tuple[Drained, np.ndarray[Any, np.dtype[np.void]]]":
         """Empty the rings: what was taken in and decided, and records of type ``SIGHT``."""

@@ -131,6 +131,7 @@ class MagPro:
             fault=fault,
             percent_of_maximum=float(told.percent),
             coil_temperature_c=float(told.temperature_c),
+            pulses=self.pulses_told,
         )
 
     def set_intensity(self, percent_of_maximum: float) -> None:

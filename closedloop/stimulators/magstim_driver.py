@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from closedloop.errors import StimulatorError
 from closedloop.stimulators import magstim_frames as frames
-from closedloop.stimulators.magstim_faults import fault_in_words
+from closedloop.stimulators.magstim_faults import LAPSED, fault_in_words
 from closedloop.stimulators.magstim_frames import Instrument, Rapid, Verdict
 from closedloop.stimulators.magstim_session import MagstimSession
 from closedloop.stimulators.status import Status
@@ -118,7 +118,14 @@ class MagstimDriver(MagstimSession):
         if Instrument.ERROR in told.instrument:
             told.error = self._command(frames.TELL_ERROR, "asked for its error")
         fault = fault_in_words(told, armed=self._armed)
-        return Status(told.on, told.ready and not fault, fault, float(told.state.power), told.coil_temperature_c)
+        return Status(
+            armed=told.on,
+            ready=told.ready and not fault,
+            fault=fault,
+            percent_of_maximum=float(told.state.power),
+            coil_temperature_c=told.coil_temperature_c,
+            lapsed=fault == LAPSED,
+        )
 
     def fire(self) -> Literal["yes", "unknown"]:
         """Ask for a pulse by serial line, once, and return whether the device confirms it.

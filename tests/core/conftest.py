@@ -267,10 +267,10 @@ class Script:
         return np.array(self.rows, dtype=float).reshape(len(self.rows), 1 + len(self.others))
 
     def tell(
-        self, kind: InputKind, *, code: int = 0, value: float = 0.0, timestamp: float = 0.0, now: float = 0.0
+        self, kind: InputKind, *, code: int = 0, value: float = 0.0, timestamp: float | None = None, now: float = 0.0
     ) -> NDArray[np.void]:
-        """Give the core one input and return the events that it led to."""
-        return self._tell(kind, code, value, timestamp, now)
+        """Give the core one input and return the events that it led to; a device was asked just now."""
+        return self._tell(kind, code, value, now if timestamp is None else timestamp, now)
 
     def _tell(self, kind: InputKind, code: int, value: float, timestamp: float, now: float) -> NDArray[np.void]:
         self.told.append((len(self.told), kind, code, value, timestamp, now))

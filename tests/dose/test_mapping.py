@@ -22,16 +22,13 @@ from closedloop.core.state import make_example
 from closedloop.dose.mapping import Mapping
 
 core = make_example()
-with Mapping(Path(sys.argv[1]), "killed", recent=core.exposure.recent_s.size) as mapping:
-    core = mapping.share(core)
-    for n in range(3):
-        core.gate["pulses"] += 1
-        core.gate["last_pulse_s"] = 10.0 + n
-        core.exposure.run["pulses"] += 1
-        core.exposure.recent_s[n % core.exposure.recent_s.size] = 10.0 + n
-        core.events.records[n]["number"] = n
-        store_release(core.events.indices, 0, n + 1)
-    os.kill(os.getpid(), signal.SIGKILL)
+core = Mapping(Path(sys.argv[1]), "killed").share(core)
+for n in range(3):
+    core.gate["pulses"] += 1
+    core.gate["last_pulse_s"] = 10.0 + n
+    core.events.records[n]["number"] = n
+    store_release(core.events.indices, 0, n + 1)
+os.kill(os.getpid(), signal.SIGKILL)
 """
 
 
@@ -43,28 +40,22 @@ def test_a_program_that_is_killed_leaves_every_pulse_and_every_decision(tmp_path
     assert left is not None
     assert (left.session, left.pulses, left.last_pulse_s) == ("killed", 3, 12.0)
     assert left.events["number"].tolist() == [0, 1, 2]
-    assert left.recent_s.tolist() == [12.0]  # the example remembers one
 
 
 @pytest.fixture
 def mapping(tmp_path):
-    with Mapping(tmp_path / "dose", "one", recent=5) as mapping:
-        yield mapping
+    return Mapping(tmp_path / "dose", "one")
 
 
 @pytest.fixture
 def shared(mapping):
-    core = make_example()
-    exposure = core.exposure._replace(recent_s=np.full(5, -np.inf))
-    return mapping.share(core._replace(exposure=exposure))
+    return mapping.share(make_example())
 
 
-@pytest.mark.parametrize("n", [0, 2, 5, 12])
-def test_the_newest_pulses_come_oldest_first(mapping, shared, n):
-    for k in range(n):
-        shared.exposure.recent_s[k % 5] = float(k)
-    shared.exposure.run["pulses"] = n
-    assert read_left(mapping.path).recent_s.tolist() == [float(k) for k in range(max(0, n - 5), n)]
+def test_it_knows_how_many_pulses_were_given(mapping, shared):
+    shared.gate["pulses"] += 5
+    assert mapping.pulses == 5
+    assert read_left(mapping.path).pulses == 5
 
 
 def test_of_more_decisions_than_the_ring_holds_the_newest_are_left(mapping, shared):
@@ -90,10 +81,9 @@ def test_nothing_is_left_where_there_was_nothing(tmp_path):
 
 def test_the_loop_sees_its_own_arrays(mapping, shared):
     example = make_example()
-    for name in ("gate",):
-        assert getattr(shared, name).dtype == getattr(example, name).dtype
+    assert shared.gate.dtype == example.gate.dtype
     assert shared.events.records.dtype == EVENT
-    assert all(array.flags.writeable for array in (shared.gate, shared.events.records, shared.exposure.recent_s))
+    assert all(array.flags.writeable for array in (shared.gate, shared.events.records))
 
 
 @pytest.mark.parametrize("content", [b"", b"short", b"x" * 10**4])
@@ -113,7 +103,12 @@ def test_a_file_that_was_cut_is_refused(mapping):
 
 def test_a_place_that_cannot_be_written_says_so(tmp_path):
     with pytest.raises(DoseError, match=r"none/dose cannot be made: No such file or directory"):
-        Mapping(tmp_path / "none" / "dose", "one", recent=5)
+        Mapping(tmp_path / "none" / "dose", "one")
+
+
+def test_a_name_longer_than_any_path_is_refused(tmp_path):
+    with pytest.raises(DoseError, match="4097 bytes are too many"):
+        Mapping(tmp_path / "dose", "x" * 4097)
 
 
 def test_the_start_of_the_machine_has_a_name():

@@ -1,13 +1,16 @@
 """`closedloop devices`: profiles, stand-ins, and a device that is tried without a pulse."""
 
 import json
+import os
 import subprocess
 import sys
 
 import pytest
 from typer.testing import CliRunner
 
+import closedloop.dose.record
 from closedloop.cli.app import app
+from closedloop.config.load import load_device, resolved_yaml
 from closedloop.errors import ClosedloopError
 from closedloop.standins.table import STANDINS
 from closedloop.standins.terminal import Terminal
@@ -49,6 +52,75 @@ def test_a_device_is_identified_armed_and_disarmed_and_fires_nothing(said, name)
     assert told["armed"]["ready"]
     assert told["identity"]["model"]
     assert standin.pulses_s == []
+
+
+@pytest.fixture
+def fire(tmp_path, monkeypatch):
+    """Run a test with a pulse, somebody's dose in folders of this test, and return what it prints."""
+    (tmp_path / "memory").mkdir()
+    monkeypatch.setattr(closedloop.dose.record, "TMPFS", tmp_path / "memory")
+    monkeypatch.setenv("CLOSEDLOOP_DOSE", str(tmp_path / "dose"))
+
+    def run(*arguments, answer="yes"):
+        result = CliRunner().invoke(
+            app,
+            ["devices", "test", *map(str, arguments), "--fire", "--json"],
+            input=f"{answer}\n",
+            catch_exceptions=False,
+        )
+        return json.loads(result.stdout)
+
+    return run
+
+
+def test_one_pulse_by_command_counts_in_a_dose_record(fire, tmp_path):
+    standin = STANDINS["magstim-200-squared"]()
+    with Terminal(standin) as terminal:
+        told = fire("magstim-200-squared", "--port", terminal.path, "--subject", "phantom", "--percent", 20)
+    assert told["fired"] == {"confirmed": "yes", "pulses_in_24_h": 1}
+    assert len(standin.pulses_s) == 1
+    assert not standin.armed
+    lines = [json.loads(line) for line in (tmp_path / "dose" / "phantom.jsonl").read_text().splitlines()]
+    assert [(line["kind"], line["pulses"]) for line in lines] == [("lease", 1), ("settled", 1)]
+
+
+def test_one_pulse_by_a_trigger_line(fire, tmp_path):
+    standin = STANDINS["magventure-x100"]()
+    os.mkfifo(tmp_path / "line")
+    reader = os.open(tmp_path / "line", os.O_RDWR)
+    with Terminal(standin) as terminal:
+        line = tmp_path / "line"
+        told = fire("magventure-x100", "--port", terminal.path, "--trigger", line, "--subject", "phantom")
+    assert told["fired"]["confirmed"] == "unknown"
+    assert os.read(reader, 16) == b"\x00\x01\x00\x00"  # taken back before, fired, taken back, and left so
+    os.close(reader)
+
+
+def test_a_pulse_that_the_gate_refuses_is_none(fire, tmp_path):
+    profile = tmp_path / "once_a_day.yaml"
+    shipped = load_device("magstim-200-squared")
+    limits = shipped.limits.model_copy(update={"max_pulses_per_day": 1})
+    profile.write_text(resolved_yaml(shipped.model_copy(update={"limits": limits})))
+    standin = STANDINS["magstim-200-squared"]()
+    with Terminal(standin) as terminal:
+        fire(profile, "--port", terminal.path, "--subject", "phantom")
+        with pytest.raises(ClosedloopError, match="the gate refused the pulse"):
+            fire(profile, "--port", terminal.path, "--subject", "phantom")
+    assert len(standin.pulses_s) == 1
+    assert not standin.armed
+
+
+@pytest.mark.parametrize("answer", ["no", "", "y"])
+def test_a_pulse_that_nobody_confirms_is_none(fire, answer):
+    standin = STANDINS["magstim-200-squared"]()
+    with Terminal(standin) as terminal, pytest.raises(ClosedloopError, match="not confirmed: no pulse was fired"):
+        fire("magstim-200-squared", "--port", terminal.path, "--subject", "phantom", answer=answer)
+    assert standin.pulses_s == []
+
+
+def test_a_pulse_for_nobody_is_none(fire):
+    with pytest.raises(ClosedloopError, match="--subject is missing"):
+        fire("magstim-200-squared")
 
 
 def test_a_port_that_is_not_there_is_one_line(said, tmp_path):

@@ -26,7 +26,11 @@ import pytest
 from pylsl.util import LostError
 
 from closedloop import cli
+from closedloop.config.load import load_device, resolved_yaml, with_trigger
+from closedloop.dose.record import counters_path
 from closedloop.files import DISCLAIMER
+from closedloop.standins.table import STANDINS
+from closedloop.standins.terminal import Terminal as StandInTerminal
 
 pytestmark = [
     pytest.mark.timeout(300),
@@ -62,10 +66,11 @@ target:
   withhold: 0.2
 gates: {{rhythm_snr_db: 0, max_phase_sd_deg: 60, hold_after_pulse_s: 0.1}}
 protocol: {{type: single_pulse, pulses: 200, min_interval_s: 0.3}}
-stimulator: {{device: simulated, intensity: {{percent_of_motor_threshold: 100}}}}
+stimulator: {{device: {device}, intensity: {{percent_of_maximum: 40}}}}
 limits: {{max_pulses: 200, max_lateness_s: 0.01}}
 """
 SIGNALS = ("SIGTERM", "SIGINT")
+SUBJECT = f"T{os.getpid()}"
 
 
 @dataclass
@@ -121,7 +126,7 @@ class Stage:
                 stdin=subprocess.DEVNULL if terminal is None else terminal.theirs,
                 stdout=out,
                 stderr=err if terminal is None else terminal.theirs,
-                env={**os.environ, "OPENBLAS_NUM_THREADS": "1"},
+                env={**os.environ, "OPENBLAS_NUM_THREADS": "1", "CLOSEDLOOP_DOSE": str(self.path / "dose")},
                 start_new_session=terminal is not None,
             )
         self._stack.enter_context(process)
@@ -131,14 +136,16 @@ class Stage:
     def play(self, name, *arguments):
         return self.start(name, "play", RECORDING, "--loop", "--source-id", name, "--json", *arguments)
 
-    def run(self, name, *arguments, stream="source_id: amplifier", **options):
+    def run(self, name, *arguments, stream="source_id: amplifier", device="simulated", **options):
         """Start a live session of a pipeline of that name."""
-        return self.start(name, *self._session(name, stream), *arguments, folder=self._folder(name), **options)
+        return self.start(
+            name, *self._session(name, stream, device=device), *arguments, folder=self._folder(name), **options
+        )
 
-    def run_here(self, name, *, stream):
+    def run_here(self, name, *, stream="source_id: amplifier", device="simulated"):
         """Run a session that fails in this process, to its end."""
         program = Program(None, self.path / f"{name}.out", self.path / f"{name}.err", self._folder(name))
-        before, sys.argv = sys.argv, ["closedloop", *map(str, self._session(name, stream, wait_s=1))]
+        before, sys.argv = sys.argv, ["closedloop", *map(str, self._session(name, stream, wait_s=1, device=device))]
         try:
             with (
                 program.out_path.open("w") as out,
@@ -156,9 +163,9 @@ class Stage:
     def _folder(self, name):
         return self.path / f"session-{name}"
 
-    def _session(self, name, stream, *, wait_s=60):
+    def _session(self, name, stream, *, device, wait_s=60):
         path = self.path / f"{name}.yaml"
-        path.write_text(PIPELINE.format(name=name, stream=stream, wait_s=wait_s))
+        path.write_text(PIPELINE.format(name=name, stream=stream, wait_s=wait_s, device=device))
         return ["run", path, "--out", self._folder(name), "--surrogates", 0, "--json"]
 
 
@@ -326,6 +333,47 @@ def press_keys(terminal, process):
     return shown
 
 
+class StoodIn:
+    """A stand-in for a real stimulator, a pipe as its trigger input, and the profile that leads to both.
+
+    Attributes
+    ----------
+    standin
+        Its behaviour.
+    edges
+        Triggers that have come.
+    device
+        Path of the profile.
+    """
+
+    def __init__(self, path, stack):
+        self.standin, self.edges = STANDINS["magventure-x100"](), 0
+        self._terminal = stack.enter_context(StandInTerminal(self.standin))
+        os.mkfifo(path / "trigger-input")
+        self._fd = os.open(path / "trigger-input", os.O_RDWR)
+        shipped = load_device("magventure-x100")
+        profile = shipped.model_copy(update={"settings": {**shipped.settings, "port": self._terminal.path}})
+        self.device = path / "stood-in.yaml"
+        self.device.write_text(resolved_yaml(with_trigger(profile, str(path / "trigger-input"))))
+        self._thread = threading.Thread(target=self._run)
+        self._thread.start()
+        stack.callback(self._end)
+
+    def _run(self):
+        while True:
+            for byte in os.read(self._fd, 64):
+                if byte == 0xFF:
+                    return
+                if byte:
+                    self.edges += 1
+                    self._terminal.trigger()
+
+    def _end(self):
+        os.write(self._fd, b"\xff")
+        self._thread.join()
+        os.close(self._fd)
+
+
 @dataclass
 class Rehearsal:
     """All that ran."""
@@ -333,6 +381,7 @@ class Rehearsal:
     programs: dict[str, Program]
     seen: dict[str, Seen]
     shown: list[str]
+    stood_in: StoodIn
 
 
 @pytest.fixture(scope="module")
@@ -363,6 +412,10 @@ def rehearsal(tmp_path_factory):
         programs["amplifier"] = stage.play("amplifier", "--trigger", "trigger")
         wait_for((path / "trigger").exists, "the amplifier's pipe")
         programs["whole"] = stage.run("whole", "--duration", DURATION_S, "--trigger", "trigger")
+        stood_in = StoodIn(path, stack)
+        programs["stood in"] = stage.run(
+            "stood-in", "--duration", DURATION_S, "--subject", SUBJECT, device=stood_in.device
+        )
         watchers = [
             threading.Thread(target=interrupt, args=(programs[name], getattr(signal, name))) for name in SIGNALS
         ]
@@ -374,6 +427,7 @@ def rehearsal(tmp_path_factory):
             watcher.start()
         for name, (query, _) in MISTAKES.items():
             mistaken[name] = stage.run_here(name.replace(" ", "-"), stream=query)
+        mistaken["nobody"] = stage.run_here("nobody", device=stood_in.device)
         for watcher in watchers:
             watcher.join()
         for name, program in programs.items():
@@ -383,7 +437,9 @@ def rehearsal(tmp_path_factory):
         end(programs["amplifier"])
         programs["replay"] = stage.start("replay", "replay", programs["whole"].folder)
         end(programs["replay"])
-        yield Rehearsal({**programs, **mistaken}, seen, shown)
+        programs["dose"] = stage.start("dose", "dose", SUBJECT, "--json")
+        end(programs["dose"])
+        yield Rehearsal({**programs, **mistaken}, seen, shown, stood_in)
 
 
 def interrupt(program, number):
@@ -407,6 +463,41 @@ def whole(rehearsal):
 
 def outcomes(events):
     return [event["outcome"] for event in events]
+
+
+# A session with a stimulator
+
+
+@pytest.fixture
+def with_stimulator(rehearsal):
+    yield rehearsal.programs["stood in"]
+    counters_path(SUBJECT).unlink(missing_ok=True)
+
+
+def test_a_session_arms_a_stimulator_over_its_port_and_leaves_it_disarmed(with_stimulator, rehearsal):
+    assert with_stimulator.status == 0, with_stimulator.err
+    delivered = outcomes(with_stimulator.events).count("delivered")
+    assert delivered > 0
+    assert rehearsal.stood_in.edges == len(rehearsal.stood_in.standin.pulses_s) == delivered
+    assert not rehearsal.stood_in.standin.state.enabled
+    assert with_stimulator.session["stimulator"]["model"] == "MagVenture MagPro X100"
+    assert with_stimulator.session["stimulator"]["percent_of_maximum"] == 40.0
+    assert (with_stimulator.session["verified"], with_stimulator.session["replayable"]) == (True, True)
+
+
+def test_what_it_gave_counts_in_the_subjects_dose_record(with_stimulator, rehearsal):
+    told = json.loads(rehearsal.programs["dose"].out)
+    delivered = outcomes(with_stimulator.events).count("delivered")
+    assert (told["in_24_h"], told["in_all"]) == (delivered, delivered)
+    assert with_stimulator.session["subject"] == SUBJECT
+    assert with_stimulator.session["dose"] == {"in_day_before": 0, "in_course_before": 0}
+
+
+def test_a_real_stimulator_without_a_subject_is_refused(rehearsal):
+    nobody = rehearsal.programs["nobody"]
+    assert nobody.status == 2
+    assert "--subject is missing" in nobody.err
+    assert not nobody.folder.exists()
 
 
 # A whole session

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
+import pylsl
 import pytest
 
 from closedloop.core.reasons import Reason
@@ -81,10 +82,10 @@ def test_arming_for_a_later_time_fires_nothing_before_it(rig):
 
 def test_a_device_that_is_not_ready_is_refused(rig):
     rig.play(0.3)
-    rig.supervisor.set_device_ready(ready=False, coil_c=25.0)
+    rig.supervisor.set_device(ready=False, coil_c=25.0, asked_s=pylsl.local_clock())
     posted_s = rig.due_s(rig.sent - 1)
     rig.play(0.3)
-    rig.supervisor.set_device_ready(ready=True, coil_c=25.0)
+    rig.supervisor.set_device(ready=True, coil_c=25.0, asked_s=pylsl.local_clock())
     ready_s = rig.due_s(rig.sent - 1)
     rig.play(0.3)
     rig.end()

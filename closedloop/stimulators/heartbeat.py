@@ -1,0 +1,64 @@
+"""Whole numbers in memory that two processes share: what one counts up, the other sees going on."""
+
+import mmap
+import os
+from types import TracebackType
+from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+class Heartbeat:
+    """Shared whole numbers, all zero; use it in a ``with`` block.
+
+    Parameters
+    ----------
+    count
+        How many.
+
+    Attributes
+    ----------
+    fd
+        File descriptor by which another process reaches them.
+    integers
+        Array of shape (count,).
+    """
+
+    def __init__(self, count: int) -> None:
+        self.fd = os.memfd_create("closedloop-heartbeat")
+        os.ftruncate(self.fd, 8 * count)
+        self.integers: NDArray[np.int64] = np.frombuffer(mmap.mmap(self.fd, 8 * count), np.int64)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        os.close(self.fd)  # whoever still counts in the memory keeps it
+
+
+class Pulse:
+    """Tells whether a number goes on.
+
+    Parameters
+    ----------
+    fd
+        Of the other process's `Heartbeat`.
+    place
+        Of the number.
+    now_s
+        The time, in s.
+    """
+
+    def __init__(self, fd: int, place: int, now_s: float) -> None:
+        self._memory = memoryview(mmap.mmap(fd, 8 * (place + 1), prot=mmap.PROT_READ)).cast("q")
+        self._place, self._last, self._seen_s = place, self._memory[place], now_s
+
+    def still_for_s(self, now_s: float) -> float:
+        """Return for how long it has not been seen to go on, in s."""
+        count = self._memory[self._place]
+        if count != self._last:
+            self._last, self._seen_s = count, now_s
+        return now_s - self._seen_s

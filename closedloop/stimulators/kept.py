@@ -1,0 +1,185 @@
+"""A stimulator whose port belongs to a process of its own, as a session sees it."""
+
+import contextlib
+import subprocess
+import sys
+import time
+from collections import deque
+from collections.abc import Mapping
+from types import TracebackType
+from typing import Any, Self
+
+from closedloop.config.device import Stimulator as Profile
+from closedloop.errors import StimulatorError
+from closedloop.stimulators.channel import Channel, ChannelEndedError
+from closedloop.stimulators.heartbeat import Heartbeat
+from closedloop.stimulators.status import Identity, Status
+
+OPEN_S = 30.0
+"""A device is open, identified and prepared by then."""
+ANSWER_S = 60.0
+"""The slowest that is asked of one: an output that falls by 100 % takes 10 s."""
+END_S = 10.0
+DRIVER = "closedloop.stimulators.keeper"
+
+
+class KeptStimulator:
+    """The process that keeps a stimulator, and what it says; use it in a ``with`` block, which leaves it disarmed.
+
+    Before the loop runs, `configure` and `set_intensity` wait for their answer. Beside the loop nothing waits:
+    `arm` and `disarm` are asked, and `listen` hears what came of it.
+
+    Parameters
+    ----------
+    profile
+        Of the device.
+    heartbeat
+        Of the loop.
+    place
+        In it, of the number that each of the loop's turns counts up.
+
+    Attributes
+    ----------
+    identity
+        Which device answered.
+    status, status_s
+        What it said last, and when it was asked, in s on the system's monotonic clock; -inf before that.
+    armed
+        Whether it was armed when it was last heard of.
+
+    Raises
+    ------
+    StimulatorError
+        Where it cannot be opened, and of `configure` and `set_intensity` where they are refused.
+    """
+
+    def __init__(self, profile: Profile, heartbeat: Heartbeat, place: int) -> None:
+        self._profile, self._heartbeat, self._place = profile, heartbeat, place
+        self._channel: Channel
+        self._process: subprocess.Popen[bytes]
+        self._heard: deque[Mapping[str, Any]] = deque()
+        self.identity = Identity("")
+        self.status = Status(armed=False, ready=False, fault="not heard of yet")
+        self.status_s = -float("inf")
+        self.armed = self.gone = False
+
+    def __enter__(self) -> Self:
+        self._channel, theirs = Channel.pair()
+        fds = (theirs.fileno(), self._heartbeat.fd)
+        with theirs:
+            self._process = subprocess.Popen(  # noqa: S603 - this package's own module
+                [sys.executable, "-P", "-m", DRIVER, *map(str, fds), str(self._place)],
+                pass_fds=fds,
+                stdin=subprocess.DEVNULL,
+                start_new_session=True,
+            )
+        try:
+            self._channel.tell(profile=self._profile.model_dump(mode="json"))
+            self.identity = Identity(**self._wait_for("identity", OPEN_S)["identity"])
+        except BaseException:
+            self._end()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        failure = self._end()
+        if failure and error is None:
+            raise StimulatorError(failure)
+        if failure and error is not None:
+            error.add_note(failure)
+
+    @property
+    def pid(self) -> int:
+        """Of the process that keeps it."""
+        return self._process.pid
+
+    def configure(self) -> None:
+        """Write what the profile's settings ask for."""
+        self._ask("configure")
+        self._wait_for("answer", ANSWER_S)
+
+    def set_intensity(self, percent_of_maximum: float) -> None:
+        """Set the intensity in percent of the maximum stimulator output."""
+        self._ask("set_intensity", percent_of_maximum)
+        self._wait_for("answer", ANSWER_S)
+
+    def arm(self) -> None:
+        """Ask for arming; `armed` says when it is done, `listen` what is wrong."""
+        self._ask("arm")
+
+    def disarm(self) -> None:
+        """Ask for disarming."""
+        self._ask("disarm")
+
+    def listen(self) -> list[str]:
+        """Hear what was said since the last time, and return what is wrong, one line each; the device is disarmed then.
+
+        This waits for nothing.
+        """
+        wrong = []
+        try:
+            while (message := self._channel.hear(0.0)) is not None:
+                if trouble := self._take(message):
+                    wrong.append(trouble)
+        except ChannelEndedError:
+            if not self.gone:
+                wrong.append(self._lost())
+        return wrong
+
+    def _ask(self, what: str, *arguments: float) -> None:
+        with contextlib.suppress(ChannelEndedError):  # `listen` says so
+            self._channel.tell(ask=what, arguments=arguments)
+
+    def _take(self, message: Mapping[str, Any]) -> str:
+        """Take a message in, and return what is wrong, or nothing."""
+        if "status" in message:
+            self.status, self.status_s = Status(**message["status"]), message["at_s"]
+        self.armed = message.get("armed", False)
+        trouble: str = message.get("trouble", message.get("error", ""))
+        return trouble
+
+    def _wait_for(self, what: str, patience_s: float) -> Mapping[str, Any]:
+        """Return the next message of a kind; what is wrong meanwhile is an error."""
+        until_s = time.monotonic() + patience_s
+        try:
+            while (left_s := until_s - time.monotonic()) > 0.0:
+                message = self._channel.hear(left_s)
+                if message is None:
+                    continue
+                if trouble := self._take(message):
+                    raise StimulatorError(trouble)
+                if what in message:
+                    return message
+        except ChannelEndedError:
+            raise StimulatorError(self._lost()) from None
+        raise StimulatorError(f"{self._profile.name}: its driver has not answered for {patience_s:g} s")
+
+    def _lost(self) -> str:
+        """Say that the process has gone, and take note of it."""
+        self.gone, self.armed = True, False
+        self.status = Status(armed=False, ready=False, fault="its driver's process has ended")
+        return f"{self._profile.name}: its driver's process has ended: it may still be armed; look at the device"
+
+    def _end(self) -> str:
+        """Let the process disarm the device and end; return what it says to that, if anything is wrong."""
+        self._channel.finish()
+        failure = ""
+        until_s = time.monotonic() + END_S
+        try:
+            while (left_s := until_s - time.monotonic()) > 0.0:
+                message = self._channel.hear(left_s)
+                if message is not None:
+                    failure = message.get("error", failure)
+            failure = failure or f"{self._profile.name}: its driver did not end within {END_S:g} s and was killed"
+        except ChannelEndedError:
+            pass
+        finally:
+            self._channel.close()
+            try:
+                self._process.wait(1.0)
+            except subprocess.TimeoutExpired:
+                self._process.kill()
+                self._process.wait()
+        return failure

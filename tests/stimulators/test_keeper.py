@@ -1,0 +1,266 @@
+"""The process that owns a stimulator's port, with real processes and stand-ins on pseudo-terminals."""
+
+import os
+import signal
+import sys
+import threading
+import time
+from contextlib import ExitStack, contextmanager
+
+import pytest
+
+from closedloop.config.load import load_device
+from closedloop.errors import StimulatorError
+from closedloop.standins.table import SETTINGS, STANDINS
+from closedloop.standins.terminal import Terminal
+from closedloop.stimulators.channel import Channel, ChannelEndedError
+from closedloop.stimulators.heartbeat import Heartbeat, Pulse
+from closedloop.stimulators.kept import KeptStimulator
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the live path runs on Linux")
+
+DEVICES = ("magstim-200-squared", "magventure-x100")
+PLACE = 3
+PATIENCE_S = 20.0
+WITHIN_S = 1.0
+"""So soon a device is disarmed after whatever armed it has gone."""
+
+
+class Beat:
+    """A loop that turns, in a thread of the test."""
+
+    def __init__(self, heartbeat):
+        self._heartbeat, self._stop = heartbeat, threading.Event()
+        self._thread = threading.Thread(target=self._run)
+        self._thread.start()
+
+    def _run(self):
+        while not self._stop.wait(0.02):
+            self._heartbeat.integers[PLACE] += 1
+
+    def end(self):
+        self._stop.set()
+        self._thread.join()
+
+
+class Bench:
+    """A stand-in on its terminal, the process that keeps it, and a loop."""
+
+    def __init__(self, name, stack):
+        self.standin = STANDINS[name]()
+        self.terminal = stack.enter_context(Terminal(self.standin))
+        profile = load_device(name)
+        settings = {**profile.settings, **SETTINGS.get(name, {}), "port": self.terminal.path}
+        self.profile = profile.model_copy(update={"settings": settings})
+        self.heartbeat = stack.enter_context(Heartbeat(8))
+        self.beat = Beat(self.heartbeat)
+        stack.callback(self.beat.end)
+        self.kept = KeptStimulator(self.profile, self.heartbeat, PLACE)
+
+    @property
+    def on(self):
+        """Whether the stand-in itself is armed."""
+        return self.standin.armed if hasattr(self.standin, "armed") else self.standin.state.enabled
+
+    def until(self, condition, within_s=PATIENCE_S):
+        """Wait for a condition while the process is listened to; return what was wrong meanwhile."""
+        wrong, until_s = [], time.monotonic() + within_s
+        while True:
+            wrong += self.kept.listen()
+            if condition():
+                return wrong
+            assert time.monotonic() < until_s, f"not within {within_s:g} s; heard: {wrong}"
+            time.sleep(0.005)
+
+    def arm(self):
+        self.kept.configure()
+        self.kept.set_intensity(30.0)
+        self.kept.arm()
+        assert self.until(lambda: self.kept.armed) == []
+        assert self.on
+
+
+@contextmanager
+def bench_of(name):
+    with ExitStack() as stack:
+        yield Bench(name, stack)
+
+
+@pytest.fixture(params=DEVICES)
+def bench(request):
+    with bench_of(request.param) as bench:
+        yield bench
+
+
+def test_it_says_which_device_answers_arms_it_and_leaves_it_disarmed(bench):
+    with bench.kept as kept:
+        assert kept.identity.model
+        bench.arm()
+        assert kept.status.ready
+        assert time.monotonic() - kept.status_s < 2.0
+        kept.disarm()
+        bench.until(lambda: not kept.armed)
+        assert not bench.on
+        bench.arm()
+    assert not bench.on
+
+
+def test_what_it_says_of_the_device_stays_fresh(bench):
+    with bench.kept as kept:
+        bench.arm()
+        asked_s = kept.status_s
+        assert bench.until(lambda: kept.status_s > asked_s, within_s=2.0) == []
+        asked_s = kept.status_s
+        assert bench.until(lambda: kept.status_s > asked_s, within_s=2.0) == []
+
+
+def test_a_loop_that_stands_still_disarms_the_device(bench):
+    with bench.kept as kept:
+        bench.arm()
+        bench.beat.end()
+        wrong = bench.until(lambda: not bench.on, within_s=WITHIN_S)
+        wrong += bench.until(lambda: not kept.armed)
+        assert wrong == ["the loop has stood still for 0.5 s"]
+
+
+@pytest.mark.parametrize("name", DEVICES)
+def test_a_session_that_goes_without_a_word_leaves_the_device_disarmed(name):
+    with bench_of(name) as bench, bench.kept as kept:
+        bench.arm()
+        kept._channel.close()  # as the kernel does for a process that is killed
+        until_s = time.monotonic() + WITHIN_S
+        while bench.on:
+            assert time.monotonic() < until_s
+            time.sleep(0.005)
+
+
+def test_a_driver_that_is_killed_is_missed_at_once(bench):
+    with bench.kept as kept:
+        bench.arm()
+        os.kill(kept.pid, signal.SIGKILL)
+        (wrong,) = bench.until(lambda: kept.gone, within_s=WITHIN_S)
+        assert "its driver's process has ended: it may still be armed" in wrong
+        assert not kept.armed
+        assert not kept.status.ready
+
+
+def test_a_magstim_whose_driver_was_killed_disarms_itself():
+    with bench_of("magstim-200-squared") as bench, bench.kept as kept:
+        bench.arm()
+        os.kill(kept.pid, signal.SIGKILL)
+        bench.until(lambda: not bench.on, within_s=2.0)
+
+
+def test_a_magpro_whose_driver_was_killed_stays_enabled():
+    with bench_of("magventure-x100") as bench, bench.kept as kept:
+        bench.arm()
+        os.kill(kept.pid, signal.SIGKILL)
+        bench.until(lambda: kept.gone, within_s=WITHIN_S)
+        time.sleep(1.5)
+        assert bench.on
+
+
+def test_a_driver_that_is_asked_to_end_disarms_first(bench):
+    with bench.kept as kept:
+        bench.arm()
+        os.kill(kept.pid, signal.SIGTERM)
+        bench.until(lambda: kept.gone, within_s=WITHIN_S)
+        assert not bench.on
+
+
+def test_ctrl_c_and_a_lost_terminal_are_the_sessions_to_answer(bench):
+    with bench.kept as kept:
+        bench.arm()
+        for number in (signal.SIGINT, signal.SIGHUP):
+            os.kill(kept.pid, number)
+        asked_s = kept.status_s
+        assert bench.until(lambda: kept.status_s > asked_s + 0.3) == []
+        assert bench.on
+
+
+def test_a_coil_that_is_taken_off_disarms_and_says_so():
+    with bench_of("magstim-200-squared") as bench, bench.kept as kept:
+        bench.arm()
+        bench.terminal.act("remove-coil")
+        (wrong,) = bench.until(lambda: not kept.armed)
+        assert "coil missing" in wrong
+        bench.terminal.act("attach-coil")
+        bench.until(lambda: not kept.status.fault)
+        kept.arm()
+        assert bench.until(lambda: kept.armed) == []
+
+
+def test_a_hand_that_disables_it_has_the_last_word():
+    with bench_of("magventure-x100") as bench, bench.kept as kept:
+        bench.arm()
+        bench.terminal.act("press-disable")
+        (wrong,) = bench.until(lambda: not kept.armed)
+        assert wrong
+        time.sleep(0.6)
+        assert bench.until(lambda: True) == []
+        assert not bench.on
+
+
+def test_a_port_that_vanishes_is_told_of_once(bench):
+    with ExitStack() as stack:
+        stack.enter_context(pytest.raises(StimulatorError, match="may still be|cannot be"))
+        stack.enter_context(bench.kept)
+        bench.arm()
+        bench.terminal.vanish()
+        wrong = bench.until(lambda: not bench.kept.armed)
+        assert len(wrong) == 1
+        time.sleep(0.6)
+        assert bench.until(lambda: True) == []
+
+
+def test_a_wrong_device_is_refused_before_anything(bench):
+    other = load_device("magventure-x100" if "magstim" in bench.profile.driver else "magstim-200-squared")
+    other = other.model_copy(update={"settings": {**other.settings, "port": bench.terminal.path}})
+    with pytest.raises(StimulatorError, match=bench.terminal.path), KeptStimulator(other, bench.heartbeat, PLACE):
+        pass
+
+
+def test_an_intensity_above_the_limit_is_refused(bench):
+    with bench.kept as kept:
+        kept.configure()
+        with pytest.raises(StimulatorError, match="101"):
+            kept.set_intensity(101.0)
+
+
+def test_a_pulse_that_goes_on_is_seen_in_another_mapping():
+    with Heartbeat(8) as heartbeat:
+        pulse = Pulse(heartbeat.fd, PLACE, 10.0)
+        assert pulse.still_for_s(10.4) == pytest.approx(0.4)
+        heartbeat.integers[PLACE] += 1
+        assert pulse.still_for_s(10.5) == 0.0
+        assert pulse.still_for_s(11.0) == pytest.approx(0.5)
+
+
+def test_a_channel_keeps_messages_whole_and_knows_when_the_other_side_ends():
+    mine, socket = Channel.pair()
+    theirs = Channel(socket)
+    assert mine.hear(0.0) is None
+    assert theirs.tell(a=1)
+    assert theirs.tell(b=[2.5, None])
+    assert mine.hear(1.0) == {"a": 1}
+    theirs.finish()
+    assert mine.hear(1.0) == {"b": [2.5, None]}
+    with pytest.raises(ChannelEndedError):
+        mine.hear(1.0)
+    assert mine.tell(c=3)
+    assert theirs.hear(1.0) == {"c": 3}
+    theirs.close()
+    with pytest.raises(ChannelEndedError):
+        mine.tell(d=4)
+    mine.close()
+
+
+def test_a_listener_who_does_not_listen_is_not_waited_for():
+    mine, socket = Channel.pair()
+    with socket:
+        for _ in range(10000):
+            if not mine.tell(text="x" * 1000):
+                break
+        else:
+            pytest.fail("it never filled")
+    mine.close()
