@@ -69,6 +69,7 @@ class Oracle:
     def __post_init__(self) -> None:
         self.limits = {**OPEN_LIMITS, **ALWAYS, **self.setting.limits}
         self.leased = self.setting.leased
+        self.values = self.log.values.tolist()
         self.stamp_s = max(STAMP_S, self.setting.jitter_s + TINY_S)
 
     def judge(self) -> list[str]:
@@ -78,12 +79,15 @@ class Oracle:
         by_input: dict[int, list[int]] = {}
         for number, place in enumerate(log.event_at.tolist()):
             by_input.setdefault(place, []).append(number)
-        told = zip(log.told.tolist(), log.fired.tolist(), log.index.tolist(), log.time_s.tolist(), strict=True)
-        for place, ((_, kind, code, value, stamp, now), fired, index, time_s) in enumerate(told):
+        columns = (log.told, log.fired, log.index, log.time_s, log.failures)
+        told = zip(*(column.tolist() for column in columns), strict=True)
+        for place, ((_, kind, code, value, stamp, now), fired, index, time_s, failures) in enumerate(told):
             self._follow(place, kind, code, value, stamp, now, index, time_s)
+            if failures > self.failures:
+                self.failures, self.armed = failures, False
             mine = [{name: column[n] for name, column in events.items()} for n in by_input.get(place, ())]
-            delivered = [event for event in mine if event["kind"] == EventKind.DELIVERED]
-            self._expect(len(delivered) == fired, "a trigger and its record are not one", place)
+            delivered = sum(event["kind"] == EventKind.DELIVERED for event in mine)
+            self._expect(delivered == fired, "a trigger and its record are not one", place)
             for event in mine:
                 if event["kind"] == EventKind.DELIVERED:
                     self._judge_pulse(event, now, place)
@@ -131,9 +135,6 @@ class Oracle:
             self.stream_broken, self.armed = code != 0, False
         else:
             self.armed = False
-        failures = int(self.log.failures[place])
-        if failures > self.failures:
-            self.failures, self.armed = failures, False
 
     def _obey(self, place: int, code: int, value: float, timely: bool) -> None:
         if code in (Command.STOP, Command.DISARM):
@@ -156,7 +157,7 @@ class Oracle:
         self.newest_s = stamp + self.correction_s
         missing = index - self.index - 1 if self.index >= 0 else 0
         self.index = index
-        uv, high = self.log.values[row].tolist()
+        uv, high = self.values[row]
         self.seen.append(Seen(self.newest_s - self.setting.delay_s, uv, missing))
         self.told_at[index] = (place, self.newest_s)
         if self.setting.witness_s is None:
