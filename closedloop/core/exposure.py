@@ -134,9 +134,8 @@ def within_caps(exposure: Exposure, first_s: float, pulses: int, interval_s: flo
         if not (most < exposure.recent_s.size and 0.0 < window_s and window_s < np.inf):
             return False
         for k in range(pulses):
-            before = given + k - most  # with this pulse one too many, unless it lies outside the window
-            if before < 0:
-                continue
+            # With this pulse one too many, unless outside the window; where there is none yet, its place holds -inf.
+            before = given + k - most
             before_s = first_s + (before - given) * interval_s
             if before < given:
                 before_s = exposure.recent_s[before % exposure.recent_s.size]
