@@ -155,7 +155,7 @@ def run_tests(folder: Path) -> str | None:
     }
     try:
         done = subprocess.run(
-            [*command, "-k", " and ".join(f"not {word}" for word in SLOW), *TESTS],
+            [*command, "-m", "not uncompiled", "-k", " and ".join(f"not {word}" for word in SLOW), *TESTS],
             cwd=folder,
             env=environment,
             capture_output=True,

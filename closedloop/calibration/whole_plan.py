@@ -13,6 +13,7 @@ from closedloop.protocols.envelope import check_signed
 from closedloop.protocols.envelope_file import Envelope
 from closedloop.protocols.intensity import Ceilings, planned_intensity
 from closedloop.protocols.safe_trains import Chosen, check_trains, load_chosen
+from closedloop.protocols.train_tables import TrainDurations
 from closedloop.signal.spectrum import SEARCH_HZ
 from closedloop.stimulators.interface import SIMULATED
 
@@ -36,7 +37,7 @@ def check_whole_plan(pipeline: Loaded[Pipeline], device: Loaded[Stimulator]) -> 
             check_signed(chosen)
     try:
         _check_train_pulses(plan, profile)
-        check_trains(plan, chosen, frequency_hz=_frequency_hz(plan, chosen), percent=percent)
+        _check_trains(plan, chosen, percent)
     except ConfigError as error:
         keys = _asked_by(plan, str(error).partition(" = ")[0], ("stimulator", "intensity", how))
         raise ConfigError(f"{pipeline.place(*keys)}: {'.'.join(keys)}: {error}") from None
@@ -94,13 +95,34 @@ def _asked_by(plan: Pipeline, what: str, intensity: tuple[str, ...]) -> tuple[st
     return places.get(what, ("protocol", "pulses_per_train" if trains else "pulses"))
 
 
-def _frequency_hz(plan: Pipeline, chosen: Chosen) -> float:
-    """Return the frequency of trains in Hz; of the individual one, the lowest that calibration could find."""
+def _check_trains(plan: Pipeline, chosen: Chosen, percent: float) -> None:
+    """Check trains at their frequency; of the individual one, at any that calibration could find."""
+    refused: list[ConfigError] = []
+    for frequency_hz in _frequencies_hz(plan, chosen):
+        try:
+            check_trains(plan, chosen, frequency_hz=frequency_hz, percent=percent)
+        except ConfigError as error:
+            refused.append(error)
+        else:
+            return
+    raise refused[0]
+
+
+def _frequencies_hz(plan: Pipeline, chosen: Chosen) -> list[float]:
+    """Return the frequencies of trains in Hz of which one has to pass.
+
+    Within a row the fastest train is the shortest: beside the ends of what calibration could find, rows will do.
+    """
     if not isinstance(plan.protocol, Train):
-        return 0.0
+        return [0.0]
     if plan.protocol.frequency_hz != "individual":
-        return plan.protocol.frequency_hz
-    return max(SEARCH_HZ[0], chosen.min_frequency_hz.value) if isinstance(chosen, Envelope) else SEARCH_HZ[0]
+        return [plan.protocol.frequency_hz]
+    if isinstance(chosen, Envelope):
+        rows = [chosen.min_frequency_hz.value, *(trains.max_frequency_hz.value for trains in chosen.trains)]
+    else:
+        rows = [row.frequency_hz for table in chosen if isinstance(table, TrainDurations) for row in table.rows]
+    low, high = SEARCH_HZ
+    return [low, *(row for row in rows if low < row < high), high]
 
 
 def _check_train_pulses(plan: Pipeline, profile: Stimulator) -> None:
