@@ -16,34 +16,22 @@ from numba import types
 from numba.extending import intrinsic
 from numpy.typing import NDArray
 
+from closedloop.core.blank import blank_core, with_fields
 from closedloop.core.exposure import open_exposure
 from closedloop.core.native import c_write
-from closedloop.core.reasons import Reason
-from closedloop.core.records import EVENT, INPUT, make_ring
 from closedloop.core.replay import guarded_sample
 from closedloop.core.state import (
-    COMMAND_CAPACITY,
     CONDITION,
     CORE,
-    EVENT_CAPACITY,
-    GATE,
-    INPUT_CAPACITY,
-    LIMITS,
     N_BLOCKS,
     OPEN_LIMITS,
-    PLAN,
-    POLICY,
-    QUALITY,
     STEPS,
-    TIMING,
     TRIAL,
-    WITNESS,
     Core,
     Steps,
     make_extremes,
     make_signals,
     pad_steps,
-    record,
 )
 from closedloop.estimators.complex_fir import complex_fir, fir_state
 from closedloop.estimators.interface import LEADS_S, N_LEADS, STEP
@@ -201,40 +189,24 @@ def lay_out(n_channels: int, sfreq: float, *, often: bool, writes_to: int | None
     weights = np.full((1, n_channels), -1.0 / n_channels)
     weights[0, -1] += 1.0
     watched = np.array([1] * n_channels + [0])
-    return Core(
-        timing=record(
-            TIMING, index=-1, period_s=1.0 / sfreq, now_s=-np.inf, latency_s=LATENCY_S, longest_s=1.0, jitter_s=JITTER_S
-        ),
+    core = blank_core(n_channels, sfreq)
+    return core._replace(
+        timing=with_fields(core.timing, latency_s=LATENCY_S, longest_s=1.0, jitter_s=JITTER_S),
         conditioning=design_conditioning(n_channels, sfreq, high_pass_hz=0.5, notch_hz=(50.0,)),
         signals=make_signals(np.arange(n_channels), [weights], [state]),
-        quality=record(
-            QUALITY,
+        quality=with_fields(
+            core.quality,
             flat_uv=0.01,
-            range_uv=np.inf,
             block=math.ceil(QUALITY_WINDOW_S * sfreq / (N_BLOCKS - 1)),
             needed=math.ceil(QUALITY_WINDOW_S * sfreq),
-            cause=Reason.WARM_UP,
-            hold_from_s=np.inf,
-            hold_until_s=-np.inf,
         ),
         extremes=make_extremes(np.array([150.0] * n_channels + [np.inf]), watched),
         rhythm=_warm_rhythm(sfreq),
-        policy=record(
-            POLICY,
-            condition=-1,
-            pulses=1,
-            period_s=OFTEN_S if often else 1.0 / RHYTHM_HZ,
-            plan_ahead_s=0.02,
-            horizon_s=2.0 / sfreq,
-            next_s=-np.inf,
-            last_chance_s=-np.inf,
-            sd_limit=np.inf,
-        ),
+        policy=with_fields(core.policy, period_s=OFTEN_S if often else 1.0 / RHYTHM_HZ),
         conditions=conditions,
         trials=trials,
-        plan=record(PLAN),
-        limits=record(
-            LIMITS,
+        limits=with_fields(
+            core.limits,
             **OPEN_LIMITS,
             max_pulses=trials.size,
             min_interval_s=OFTEN_S / 4.0 if often else 0.5,
@@ -244,12 +216,7 @@ def lay_out(n_channels: int, sfreq: float, *, often: bool, writes_to: int | None
             max_phase_sd=math.radians(45.0),
         ),
         exposure=open_exposure(),
-        gate=record(GATE, device_ready=1, last_pulse_s=-np.inf, leased=trials.size),
-        witness=record(WITNESS, channel=-1, written_s=np.nan),
-        events=make_ring(EVENT, EVENT_CAPACITY),
-        commands=make_ring(INPUT, COMMAND_CAPACITY),
-        inputs=make_ring(INPUT, INPUT_CAPACITY),
-        values=np.zeros((INPUT_CAPACITY, n_channels)),
+        gate=with_fields(core.gate, device_ready=1, status_s=0.0, coil_c=0.0, leased=trials.size),
     )
 
 

@@ -4,34 +4,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from closedloop.calibration.design import Design
-from closedloop.calibration.dose_limits import conditions, dose_limits, exposure, leased
+from closedloop.calibration.dose_limits import conditions, dose, leased
 from closedloop.config.device import Stimulator
 from closedloop.config.pipeline import Pipeline, Train
 from closedloop.config.source import Lsl
-from closedloop.core.reasons import Reason
-from closedloop.core.records import EVENT, INPUT, make_ring
-from closedloop.core.state import (
-    COMMAND_CAPACITY,
-    EVENT_CAPACITY,
-    GATE,
-    INPUT_CAPACITY,
-    LIMITS,
-    N_BLOCKS,
-    PLAN,
-    POLICY,
-    QUALITY,
-    TIMING,
-    TRIAL,
-    WITNESS,
-    Core,
-    Extremes,
-    Steps,
-    make_extremes,
-    make_signals,
-    pad_steps,
-    record,
-    silent,
-)
+from closedloop.core.blank import blank_core, with_fields
+from closedloop.core.state import N_BLOCKS, TRIAL, Core, Extremes, Steps, make_extremes, make_signals, pad_steps, silent
 from closedloop.core.witness import MAX_DRIFT_S
 from closedloop.protocols.trials import draw_trials
 from closedloop.signal.conditioning import design_conditioning
@@ -68,12 +46,11 @@ def assemble(
     designs = [design.signals.get(name) for name in pipeline.signals]
     steps = [silent if d is None else d.designed.step for d in designs]
     states = [np.zeros(1) if d is None else d.designed.state for d in designs]
-    core = Core(
-        timing=record(
-            TIMING,
-            index=-1,
-            period_s=1.0 / design.sfreq,
-            now_s=-np.inf,
+    limits, exposure = dose(pipeline, device, train_hz(pipeline, design))
+    core = blank_core(n_channels, design.sfreq)
+    core = core._replace(
+        timing=with_fields(
+            core.timing,
             delay_s=pipeline.source.delay_s,
             latency_s=device.latency.latency_s,
             longest_s=_memory_s(pipeline, design),
@@ -86,23 +63,26 @@ def assemble(
             notch_hz=conditioning.notches_hz,
         ),
         signals=make_signals(montage.places, [montage.inputs(k) for k in range(len(states))], states),
-        quality=_quality(pipeline, design),
+        quality=_quality(core, pipeline, design),
         extremes=_extremes(pipeline, design),
         rhythm=design_rhythm(design.sfreq, design.fit.peak_hz),
-        policy=_policy(pipeline, design, sd_limit),
+        policy=_policy(core, pipeline, design, sd_limit),
         conditions=conditions(pipeline, device),
         trials=_trials(pipeline),
-        plan=record(PLAN),
-        limits=_limits(pipeline, device, design),
-        exposure=exposure(pipeline, device),
-        gate=record(GATE, last_pulse_s=-np.inf, status_s=-np.inf, coil_c=np.nan, leased=leased(pipeline, device)),
-        witness=_witness(pipeline, design),
-        events=make_ring(EVENT, EVENT_CAPACITY),
-        commands=make_ring(INPUT, COMMAND_CAPACITY),
-        inputs=make_ring(INPUT, INPUT_CAPACITY),
-        values=np.zeros((INPUT_CAPACITY, n_channels)),
+        limits=_limits(core, pipeline, design, limits),
+        exposure=exposure,
+        gate=with_fields(core.gate, leased=leased(pipeline, device)),
+        witness=_witness(core, pipeline, design),
     )
     return core, pad_steps(steps)
+
+
+def train_hz(pipeline: Pipeline, design: Design) -> float:
+    """Return the frequency of trains, in Hz: what the pipeline says, or the peak of rest; single pulses have none."""
+    if not isinstance(pipeline.protocol, Train):
+        return 0.0
+    frequency_hz = pipeline.protocol.frequency_hz
+    return design.fit.peak_hz if frequency_hz == "individual" else frequency_hz
 
 
 def _memory_s(pipeline: Pipeline, design: Design) -> float:
@@ -111,17 +91,14 @@ def _memory_s(pipeline: Pipeline, design: Design) -> float:
     return max([*windows, pipeline.gates.quality_window_s * N_BLOCKS / (N_BLOCKS - 1)]) + 1.0
 
 
-def _quality(pipeline: Pipeline, design: Design) -> NDArray[np.void]:
+def _quality(core: Core, pipeline: Pipeline, design: Design) -> NDArray[np.void]:
     gates = pipeline.gates
-    return record(
-        QUALITY,
+    return with_fields(
+        core.quality,
         flat_uv=gates.flat_uv,
         range_uv=np.inf if gates.range_uv is None else gates.range_uv,
         block=int(np.ceil(gates.quality_window_s * design.sfreq / (N_BLOCKS - 1))),
         needed=int(np.ceil(gates.quality_window_s * design.sfreq)),
-        cause=Reason.WARM_UP,
-        hold_from_s=np.inf,
-        hold_until_s=-np.inf,
         hold_s=gates.hold_after_pulse_s,
     )
 
@@ -134,26 +111,22 @@ def _extremes(pipeline: Pipeline, design: Design) -> Extremes:
     return make_extremes(np.array(channels + signals), np.array([1] * len(channels) + [0] * len(signals), np.int64))
 
 
-def _policy(pipeline: Pipeline, design: Design, sd_limit: float) -> NDArray[np.void]:
+def _policy(core: Core, pipeline: Pipeline, design: Design, sd_limit: float) -> NDArray[np.void]:
     target = pipeline.target
     horizon_s = target.commit_horizon_s
     rate = pipeline.gates.wanted_rate
     pulses, pulse_interval_s = 1, 0.0
     if isinstance(pipeline.protocol, Train):
         pulses = pipeline.protocol.pulses_per_train
-        frequency_hz = pipeline.protocol.frequency_hz
-        pulse_interval_s = 1.0 / (design.fit.peak_hz if frequency_hz == "individual" else frequency_hz)
-    return record(
-        POLICY,
+        pulse_interval_s = 1.0 / train_hz(pipeline, design)
+    return with_fields(
+        core.policy,
         signal=list(pipeline.signals).index(target.signal),
-        condition=-1,
         pulses=pulses,
         pulse_interval_s=pulse_interval_s,
         period_s=1.0 / design.fit.peak_hz,
         plan_ahead_s=target.plan_ahead_s,
         horizon_s=HORIZON_SAMPLES / design.sfreq if horizon_s == "auto" else horizon_s,
-        next_s=-np.inf,
-        last_chance_s=-np.inf,
         sd_limit=sd_limit,
         wanted_hz=0.0 if rate is None else rate.per_minute / 60.0,
         rate_gain=RATE_GAIN if rate is not None and rate.mode == "running" else 0.0,
@@ -177,26 +150,24 @@ def _trials(pipeline: Pipeline) -> NDArray[np.void]:
     return trials
 
 
-def _witness(pipeline: Pipeline, design: Design) -> NDArray[np.void]:
+def _witness(core: Core, pipeline: Pipeline, design: Design) -> NDArray[np.void]:
     """Watch the trigger channel, where the stream has one and the pipeline says how late it shows a trigger."""
     source = pipeline.source
     if not isinstance(source, Lsl) or source.trigger_channel is None:
-        return record(WITNESS, channel=-1, written_s=np.nan)
-    return record(
-        WITNESS,
+        return core.witness
+    return with_fields(
+        core.witness,
         channel=design.montage.trigger,
         threshold=source.trigger_channel.threshold,
         expected_s=source.trigger_channel.latency_s,
         tolerance_s=MAX_DRIFT_S + 1.0 / design.sfreq,
-        written_s=np.nan,
     )
 
 
-def _limits(pipeline: Pipeline, device: Stimulator, design: Design) -> NDArray[np.void]:
-    """Return the stricter of what the pipeline and the device allow."""
-    return record(
-        LIMITS,
-        **dose_limits(pipeline, device),
+def _limits(core: Core, pipeline: Pipeline, design: Design, dose_limits: dict[str, float]) -> NDArray[np.void]:
+    return with_fields(
+        core.limits,
+        **dose_limits,
         max_lateness_s=pipeline.limits.max_lateness_s,
         max_data_age_s=pipeline.limits.max_data_age_s,
         rhythm_snr_db=design.rhythm_snr_db,

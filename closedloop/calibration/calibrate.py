@@ -10,6 +10,7 @@ from threadpoolctl import threadpool_limits
 
 from closedloop.calibration.assemble import assemble
 from closedloop.calibration.design import Design, design
+from closedloop.calibration.whole_plan import check_individual
 from closedloop.config.device import Stimulator
 from closedloop.config.pipeline import Pipeline, Train
 from closedloop.core.playback import dry_run
@@ -77,6 +78,7 @@ def calibrate(pipeline: Pipeline, device: Stimulator, rest: Recording) -> Calibr
     with threadpool_limits(limits=1, user_api="blas"):
         designed = design(pipeline, rest)
 
+    check_individual(pipeline, device, designed.fit.peak_hz)
     endless = _without_end(pipeline, rest.duration_s)
 
     def used(limit: float) -> NDArray[np.void]:

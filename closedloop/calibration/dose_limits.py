@@ -1,88 +1,99 @@
-"""What a pipeline and a device allow becomes the gate's limits on how much is given."""
-
-from pathlib import Path
+"""What a pipeline, a device and a protocol's envelope allow becomes the gate's limits on how much is given."""
 
 import numpy as np
 from numpy.typing import NDArray
 
+from closedloop.calibration.whole_plan import ceilings, stimulates_nobody
 from closedloop.config.device import Stimulator
 from closedloop.config.pipeline import Pipeline
-from closedloop.config.shipped import shipped_folder
 from closedloop.config.source import Lsl
 from closedloop.core.command import MAX_LEASED
 from closedloop.core.exposure import CAP, Exposure, make_exposure
 from closedloop.core.state import CONDITION, OPEN_LIMITS
-from closedloop.errors import ConfigError
-from closedloop.protocols.intensity import Ceilings, planned_intensity
-from closedloop.protocols.train_tables import TrainDurations, load_train_table, number_in
+from closedloop.protocols.envelope import check_signed
+from closedloop.protocols.envelope_file import Envelope
+from closedloop.protocols.intensity import ceiling_of_envelope, planned_intensity
+from closedloop.protocols.safe_trains import load_chosen, train_rules
+from closedloop.protocols.train_rules import TrainRules
 from closedloop.signal.circular import wrap
-from closedloop.stimulators.interface import SIMULATED
 
 
-def dose_limits(pipeline: Pipeline, device: Stimulator) -> dict[str, float]:
-    """Return the stricter of what the pipeline and the device allow, as fields of ``LIMITS``."""
-    own, theirs = pipeline.limits, device.limits
-    limits = {
-        "max_pulses": min(own.max_pulses, theirs.max_pulses_per_session),
-        "min_interval_s": _most(own.min_interval_s, theirs.min_interval_s),
-        "max_percent": _ceiling(pipeline, device),
-        "max_train_pulses": _least(own.max_pulses_per_train, theirs.max_pulses_per_train),
-        "min_train_gap_s": _most(own.min_train_gap_s, theirs.min_train_gap_s),
-        "recharge_s": theirs.recharge_s,
-        "max_pulses_day": _least(own.max_pulses_per_day, theirs.max_pulses_per_day),
-        "max_pulses_course": _least(own.max_pulses_per_course),
-        "max_status_age_s": theirs.max_status_age_s,
-        "max_coil_c": theirs.max_coil_c,
-    }
-    if not isinstance(pipeline.source, Lsl):
-        limits["max_status_age_s"] = None  # played back, the simulated stimulator lives in the same program
-    return {name: OPEN_LIMITS[name] if value is None else value for name, value in limits.items()}
+def dose(pipeline: Pipeline, device: Stimulator, train_hz: float) -> tuple[dict[str, float], Exposure]:
+    """Return the fields of ``LIMITS`` that limit how much is given, and windows and table of trains.
 
-
-def _least(*limits: int | None) -> int | None:
-    return min((limit for limit in limits if limit is not None), default=None)
-
-
-def _most(own: float | None, theirs: float) -> float:
-    return theirs if own is None else max(own, theirs)
-
-
-def _ceiling(pipeline: Pipeline, device: Stimulator) -> float:
-    own = pipeline.limits.max_percent_of_maximum
-    theirs = device.limits.max_percent_of_maximum
-    return theirs if own is None else min(own, theirs)
-
-
-def exposure(pipeline: Pipeline, device: Stimulator) -> Exposure:
-    """Return windows and the table of longest trains that the pipeline names.
+    Parameters
+    ----------
+    pipeline, device
+        What is asked for, and of what.
+    train_hz
+        Frequency of trains, in Hz; single pulses have none.
 
     Raises
     ------
     ConfigError
-        Where there is no such table.
+        Where there is no such table or envelope, nobody has signed it and somebody may be stimulated, or no table
+        says how soon trains may follow each other.
     """
+    chosen = load_chosen(pipeline.limits)
+    _, percent = planned_intensity(pipeline.stimulator, device, ceilings(pipeline, device))
+    rules = train_rules(pipeline, chosen, frequency_hz=train_hz, percent=percent)
+    envelope = chosen if isinstance(chosen, Envelope) else None
+    if envelope is not None and not stimulates_nobody(pipeline, device):
+        check_signed(envelope)
+    return _limits(pipeline, device, rules, envelope), _exposure(pipeline, device, rules)
+
+
+def _limits(pipeline: Pipeline, device: Stimulator, rules: TrainRules, envelope: Envelope | None) -> dict[str, float]:
+    """Return the strictest of what pipeline, device and envelope allow."""
+    own, theirs = pipeline.limits, device.limits
+    # Played back, the simulated stimulator lives in the same program and has nothing to tell.
+    status_age_s = theirs.max_status_age_s if isinstance(pipeline.source, Lsl) else None
+    limits = {
+        "max_pulses": _least(own.max_pulses, theirs.max_pulses_per_session),
+        "min_interval_s": _most(own.min_interval_s, theirs.min_interval_s),
+        "max_percent": _least(own.max_percent_of_maximum, theirs.max_percent_of_maximum),
+        "max_train_pulses": _least(own.max_pulses_per_train, theirs.max_pulses_per_train),
+        "min_train_gap_s": _most(own.min_train_gap_s, theirs.min_train_gap_s, rules.min_gap_s),
+        "recharge_s": theirs.recharge_s,
+        "max_pulses_day": _least(own.max_pulses_per_day, theirs.max_pulses_per_day),
+        "max_pulses_course": _least(own.max_pulses_per_course),
+        "max_status_age_s": status_age_s,
+        "max_coil_c": theirs.max_coil_c,
+        "min_session_gap_s": None,
+    }
+    if envelope is not None:
+        gap = envelope.min_inter_session_interval_s
+        limits |= {
+            "max_pulses": _least(limits["max_pulses"], envelope.max_pulses_per_session.value),
+            "max_percent": _least(
+                limits["max_percent"],
+                ceiling_of_envelope(pipeline.stimulator, device, envelope.max_percent_of_motor_threshold.value),
+            ),
+            "max_train_pulses": _least(limits["max_train_pulses"], envelope.trains[0].max_pulses_per_train.value),
+            "max_pulses_day": _least(limits["max_pulses_day"], envelope.max_pulses_per_24_h.value),
+            "min_session_gap_s": None if gap is None else gap.value,
+        }
+    return {name: OPEN_LIMITS[name] if value is None else value for name, value in limits.items()}
+
+
+def _least(*limits: float | None) -> float | None:
+    return min((limit for limit in limits if limit is not None), default=None)
+
+
+def _most(*limits: float | None) -> float | None:
+    return max((limit for limit in limits if limit is not None), default=None)
+
+
+def _exposure(pipeline: Pipeline, device: Stimulator, rules: TrainRules) -> Exposure:
     caps = [(cap.window_s, cap.max_pulses) for cap in (*device.limits.rate_caps, *pipeline.limits.rate_caps)]
-    table = load_train_table(find_table(pipeline.limits.train_table))
-    if not isinstance(table, TrainDurations):
-        raise ConfigError(f"limits.train_table = {pipeline.limits.train_table}: {table.name} holds no train durations")
     return make_exposure(
         np.array(caps, CAP),
-        np.array([row.frequency_hz for row in table.rows]),
-        np.array(table.percent_of_motor_threshold),
-        np.array([[number_in(entry) for entry in row.longest_s] for row in table.rows]),
+        np.array(rules.frequencies_hz),
+        np.array(rules.percents),
+        np.array(rules.longest_s),
+        most_pulses=np.array(rules.most_pulses),
+        pause_s=rules.pause_s,
     )
-
-
-def find_table(name: str) -> Path:
-    """Return the file of a table, by its path or by its name in ``limits/``."""
-    given = Path(name)
-    if given.suffix in {".yaml", ".yml"}:
-        return given
-    path = shipped_folder("limits") / f"{name}.yaml"
-    if not path.is_file():
-        known = ", ".join(sorted(file.stem for file in path.parent.glob("train_duration_*.yaml")))
-        raise ConfigError(f"limits.train_table = {name}: there is no such table (there: {known})")
-    return path
 
 
 def conditions(pipeline: Pipeline, device: Stimulator) -> NDArray[np.void]:
@@ -90,12 +101,12 @@ def conditions(pipeline: Pipeline, device: Stimulator) -> NDArray[np.void]:
     listed: NDArray[np.void] = np.zeros(len(pipeline.target.conditions), CONDITION)
     phases = [np.nan if c.phase_deg == "random" else c.phase_deg for c in pipeline.target.conditions]
     listed["target"] = wrap(np.radians(phases))
-    ceilings = Ceilings(device.limits.max_percent_of_maximum, pipeline.limits.max_percent_of_maximum)
-    listed["percent"], listed["percent_of_threshold"] = planned_intensity(pipeline.stimulator, device, ceilings)
+    listed["percent"], listed["percent_of_threshold"] = planned_intensity(
+        pipeline.stimulator, device, ceilings(pipeline, device)
+    )
     return listed
 
 
 def leased(pipeline: Pipeline, device: Stimulator) -> int:
     """Return how many pulses may be given before a dose record says so: none, unless nobody is stimulated."""
-    nobody = not isinstance(pipeline.source, Lsl) or device.driver == SIMULATED
-    return int(MAX_LEASED) if nobody else 0
+    return int(MAX_LEASED) if stimulates_nobody(pipeline, device) else 0

@@ -22,12 +22,13 @@ def check(
     files: Annotated[list[Path], typer.Argument(help="Pipelines and devices, in YAML.")],
 ) -> None:
     """Check pipelines and devices; every mistake is named with its file, line, column, value and limit."""
+    from closedloop.calibration.whole_plan import check_whole_plan
     from closedloop.config.load import check_file
 
     failed = False
     for file in files:
         try:
-            what = check_file(file)
+            what = check_file(file, check_whole_plan)
         except ClosedloopError as error:
             failed = True
             report(str(error))

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.table import Table
 
-from closedloop.cli.terminal import ERROR_STATUS, INTERRUPTED_STATUS, fail, out, show_progress
+from closedloop.cli.terminal import ERROR_STATUS, INTERRUPTED_STATUS, err, fail, out, show_progress
 from closedloop.files import DISCLAIMER
 
 if TYPE_CHECKING:
@@ -79,12 +79,16 @@ def run(
 
 
 def _load(pipeline: str, recording: str | None, trigger: str | None) -> "tuple[Pipeline, Stimulator]":
+    from closedloop.calibration.whole_plan import check_whole_plan
     from closedloop.config.load import load_device_of, load_pipeline, with_recording, with_trigger
 
     loaded = load_pipeline(pipeline)
     if recording is not None:
         loaded = with_recording(loaded, recording)
-    device = load_device_of(loaded).value
+    profile = load_device_of(loaded)
+    if (said := check_whole_plan(loaded, profile)) is not None:
+        err.print(said, soft_wrap=True, highlight=False)
+    device = profile.value
     return loaded.value, device if trigger is None else with_trigger(device, trigger)
 
 

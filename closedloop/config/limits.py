@@ -1,9 +1,10 @@
 """Limits that a device sets and a pipeline may tighten, never widen."""
 
-from typing import Annotated
+from typing import Annotated, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
+from closedloop.config.fault import Fault
 from closedloop.config.model import Model
 from closedloop.config.quantity import NotNegative, Positive
 
@@ -71,5 +72,13 @@ class Limits(Model):
     """Pulses of all of the subject's sessions together; null: no limit of their own."""
     rate_caps: RateCaps = ()
     """Most pulses within windows of time, besides the device's."""
-    train_table: Annotated[str, Field(min_length=1)] = "train_duration_rossi_2009"
-    """The table of longest trains: the name of a file in limits/, or a path."""
+    train_table: Annotated[str, Field(min_length=1)] | None = None
+    """The table of longest trains: the name of a file in limits/, or a path; null: train_duration_rossi_2009."""
+    envelope: Annotated[str, Field(min_length=1)] | None = None
+    """The envelope of a named protocol in place of a table: the name of a file in limits/envelopes/, or a path."""
+
+    @model_validator(mode="after")
+    def _one(self) -> Self:
+        if self.train_table is not None and self.envelope is not None:
+            raise Fault(("envelope",), "takes the place of train_table: give one of the two")
+        return self

@@ -1,6 +1,7 @@
 """Loading pipelines and devices, and checking that they fit each other."""
 
 import io
+from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.metadata import entry_points
 from pathlib import Path
@@ -14,19 +15,15 @@ from closedloop.config.device import Amplifier, Device, Line, Stimulator
 from closedloop.config.document import Document, read_document
 from closedloop.config.estimators import Plugin
 from closedloop.config.fault import Fault
+from closedloop.config.fit import check_fit
 from closedloop.config.model import Model
-from closedloop.config.pipeline import Pipeline, SinglePulse, check_train_interval
+from closedloop.config.pipeline import Pipeline
 from closedloop.config.shipped import shipped_folder
 from closedloop.config.source import Lsl, Playback, TriggerChannel
 from closedloop.errors import ConfigError
 
 T = TypeVar("T", covariant=True)
 M = TypeVar("M", bound=BaseModel)
-
-LONGEST_LEAD_S = 0.1
-"""The estimators' grid of leads ends here."""
-LEAD_STEP_S = 0.01
-"""Spacing of that grid: a crossing lies between two of its leads."""
 
 
 @dataclass(frozen=True)
@@ -126,8 +123,15 @@ def load_device(path: str | Path) -> Stimulator | Amplifier:
     return _device(read_document(_find(path, "devices", None)))
 
 
-def check_file(path: Path) -> str:
+def check_file(path: Path, further: Callable[[Loaded[Pipeline], Loaded[Stimulator]], str | None] | None = None) -> str:
     """Check a pipeline, with the device that it names, or a device; return what it is.
+
+    Parameters
+    ----------
+    path
+        The file.
+    further
+        Checks more of a pipeline and its device, and returns what is to be said of it.
 
     Raises
     ------
@@ -139,8 +143,9 @@ def check_file(path: Path) -> str:
         device = _device(document)
         return f"a {device.kind}, {device.name}"
     pipeline = _pipeline(document)
-    load_device_of(pipeline)
-    return f"a pipeline, {pipeline.value.name}"
+    stimulator = load_device_of(pipeline)
+    said = None if further is None else further(pipeline, stimulator)
+    return f"a pipeline, {pipeline.value.name}" + ("" if said is None else f"; {said}")
 
 
 def load_device_of(pipeline: Loaded[Pipeline]) -> Loaded[Stimulator]:
@@ -237,48 +242,10 @@ def resolved_yaml(value: Model) -> str:
 
 def _check_against_device(pipeline: Loaded[Pipeline], device: Loaded[Stimulator]) -> None:
     try:
-        _check_limits(pipeline.value, device.value)
-        _check_lead(pipeline.value, device.value)
+        check_fit(pipeline.value, device.value)
     except Fault as fault:
         name = ".".join(map(str, fault.keys))
         raise ConfigError(f"{pipeline.place(*fault.keys)}: {name}{fault} ({device.path})") from None
-
-
-def _check_limits(pipeline: Pipeline, device: Stimulator) -> None:
-    own, allowed, protocol = pipeline.limits, device.limits, pipeline.protocol
-    if own.max_pulses > allowed.max_pulses_per_session:
-        raise Fault(
-            ("limits", "max_pulses"),
-            f" = {own.max_pulses}: is above the device's limits.max_pulses_per_session = "
-            f"{allowed.max_pulses_per_session}",
-        )
-    whose = f"the device's limits.min_interval_s = {allowed.min_interval_s:g}"
-    if own.min_interval_s is not None and own.min_interval_s < allowed.min_interval_s:
-        raise Fault(("limits", "min_interval_s"), f" = {own.min_interval_s:g}: is below {whose}")
-    if protocol.min_interval_s < allowed.min_interval_s:
-        raise Fault(("protocol", "min_interval_s"), f" = {protocol.min_interval_s:g}: is below {whose}")
-    if not isinstance(protocol, SinglePulse) and protocol.frequency_hz != "individual":
-        try:
-            check_train_interval(protocol.frequency_hz, allowed.min_interval_s, "the device's limits.min_interval_s")
-        except Fault as fault:
-            raise Fault(fault.keys, f" = {protocol.frequency_hz:g}: {fault}") from None
-    percent = pipeline.stimulator.intensity.percent_of_maximum
-    if percent is not None and percent > allowed.max_percent_of_maximum:
-        raise Fault(
-            ("stimulator", "intensity", "percent_of_maximum"),
-            f" = {percent:g}: is above the device's limits.max_percent_of_maximum = {allowed.max_percent_of_maximum:g}",
-        )
-
-
-def _check_lead(pipeline: Pipeline, device: Stimulator) -> None:
-    lead_s = pipeline.source.delay_s + device.latency.latency_s + pipeline.target.plan_ahead_s + LEAD_STEP_S
-    if lead_s > LONGEST_LEAD_S:
-        raise Fault(
-            ("source", "delay_s"),
-            f" = {pipeline.source.delay_s:g}: with the device's latency_s = {device.latency.latency_s:g}, "
-            f"target.plan_ahead_s = {pipeline.target.plan_ahead_s:g} and {LEAD_STEP_S:g} s for one step of the grid it "
-            f"takes a prediction of {lead_s:g} s (at most {LONGEST_LEAD_S:g})",
-        )
 
 
 def _validated(document: Document, model: type[M]) -> M:

@@ -82,12 +82,16 @@ def _dose(core: Core, first_s: float, pulses: int) -> Reason:
         return Reason.INTENSITY
     if not plan["pulses"] <= limits["max_train_pulses"]:
         return Reason.TRAIN_PULSES
-    if not _apart(core, limits["min_interval_s"], first_s, pulses):
+    last_s = gate["last_pulse_s"]
+    if not _apart(core, limits["min_interval_s"], last_s, first_s, pulses):
         return Reason.MIN_INTERVAL
-    if not _apart(core, limits["recharge_s"], first_s, pulses):
+    if not _apart(core, limits["recharge_s"], last_s, first_s, pulses):
         return Reason.RECHARGING
-    if plan["pulse"] == 0 and plan["pulses"] > 1 and not _apart(core, limits["min_train_gap_s"], first_s, 1):
+    begins = plan["pulse"] == 0 and plan["pulses"] > 1
+    if begins and not _apart(core, limits["min_train_gap_s"], last_s, first_s, 1):
         return Reason.TRAIN_INTERVAL
+    if not _apart(core, limits["min_session_gap_s"], gate["before_last_s"], first_s, 1):
+        return Reason.SESSION_INTERVAL
     if not short_enough(core.exposure, first_s, pulses, interval_s, plan["percent_of_threshold"]):
         return Reason.TRAIN_DURATION
     if not within_caps(core.exposure, first_s, pulses, interval_s):
@@ -118,13 +122,13 @@ def _finite(limit: float) -> bool:
 
 
 @inner
-def _apart(core: Core, limit_s: float, first_s: float, pulses: int) -> bool:
-    """Return whether so many pulses from ``first_s`` on keep a distance from the last one and from each other."""
+def _apart(core: Core, limit_s: float, last_s: float, first_s: float, pulses: int) -> bool:
+    """Return whether so many pulses from ``first_s`` on keep a distance from an earlier one and from each other."""
     if not (_finite(limit_s) and limit_s >= 0.0):
         return False
     if pulses > 1 and not core.policy[0]["pulse_interval_s"] >= limit_s - ROUNDING_S:
         return False
-    return first_s - core.gate[0]["last_pulse_s"] >= limit_s - ROUNDING_S
+    return first_s - last_s >= limit_s - ROUNDING_S
 
 
 @inner
@@ -151,8 +155,6 @@ def _ready(core: Core, now: float) -> int:
         return Reason.NOT_ARMED if gate["disarmed_by"] == Reason.NONE else gate["disarmed_by"]
     if not core.plan[0]["due_s"] >= gate["armed_from_s"]:
         return Reason.NOT_ARMED
-    if not (core.timing[0]["now_s"] <= now and now < np.inf):
-        return Reason.CLOCK
     fresh: int = freshness(core, now)
     if fresh != Reason.NONE:
         return fresh

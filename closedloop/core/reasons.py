@@ -38,6 +38,7 @@ class Reason(IntEnum):
     MIN_INTERVAL = 40
     RECHARGING = 47
     TRAIN_INTERVAL = 48
+    SESSION_INTERVAL = 55
     TRAIN_DURATION = 49
     RATE_CAP = 51
     MAX_PULSES = 41
@@ -91,6 +92,7 @@ EXPLANATIONS = {
     Reason.TRAIN_PULSES: "the train had more pulses than one may have",
     Reason.RECHARGING: "the stimulator had not recharged",
     Reason.TRAIN_INTERVAL: "too close to the train before",
+    Reason.SESSION_INTERVAL: "too close to the session before",
     Reason.TRAIN_DURATION: "the train would last longer than the table of longest trains allows",
     Reason.RATE_CAP: "too many pulses within a window of time",
     Reason.MAX_PULSES: "the session's limit of pulses was reached",

@@ -144,6 +144,7 @@ LIMITS = np.dtype(
         ("recharge_s", "f8"),
         ("max_pulses_day", "i8"),  # within 24 h
         ("max_pulses_course", "i8"),
+        ("min_session_gap_s", "f8"),  # from the last pulse before the session to its first
         ("max_status_age_s", "f8"),  # of what the stimulator says of itself
         ("max_coil_c", "f8"),
     ],
@@ -157,6 +158,7 @@ OPEN_LIMITS = {
     "recharge_s": 0.0,
     "max_pulses_day": 2**62,
     "max_pulses_course": 2**62,
+    "min_session_gap_s": 0.0,
     "max_status_age_s": 1e9,
     "max_coil_c": 1e3,
 }
@@ -177,6 +179,7 @@ GATE = np.dtype(
         ("coil_c", "f8"),  # temperature that it told, NaN where it told none
         ("before_day", "i8"),  # pulses of the 24 h before the session
         ("before_course", "i8"),  # pulses of the course before it
+        ("before_last_s", "f8"),  # when the last pulse before the session reached the tissue; -inf where none is known
         ("leased", "i8"),  # pulses of this session that are on disk as given, should the power fail
     ],
     align=True,

@@ -2,7 +2,7 @@
 
 Accepted treatments exceed the tables of safe trains. An envelope lets one of them through, and nothing
 beside it. It is chosen and signed before a session, never during one: a lab copies the file, compares
-every number with its source, and signs. An unsigned envelope refuses everything.
+every number with its source, and signs. Nobody is stimulated by an unsigned one.
 """
 
 from dataclasses import dataclass
@@ -14,78 +14,60 @@ from closedloop.protocols.refusal import check_count, check_positive, shown
 
 
 @dataclass(frozen=True)
-class BurstAsked:
-    """The bursts of a protocol that somebody wants to run.
-
-    Attributes
-    ----------
-    pulses
-        Pulses of a burst.
-    pulse_frequency_hz
-        Of the pulses within a burst, in Hz.
-    """
-
-    pulses: int
-    pulse_frequency_hz: float
-
-
-@dataclass(frozen=True)
 class Asked:
     """A session that somebody wants to run.
 
     Attributes
     ----------
     percent_of_motor_threshold
-        Highest intensity, in percent of the resting motor threshold.
+        Highest intensity, in percent of the resting motor threshold as EMG gives it.
     frequency_hz
-        Of pulses within a train, or of bursts, in Hz; of trains locked to a rhythm, the highest that can occur.
-    burst
-        Its bursts, or None for single pulses.
+        Of pulses within a train, in Hz; of trains locked to a rhythm, the highest that can occur.
     pulses_per_train
         Pulses of the longest train.
     inter_train_interval_s
         Shortest wait from the last pulse of a train to the first of the next, in s; None for a single train.
     pulses_per_session
         Pulses of this session.
-    pulses_in_24_h
-        Pulses of this session and of the 24 hours before its last pulse.
-    since_last_session_s
-        From the last pulse before this session to its first, in s; None where 24 hours hold no such pulse.
     """
 
     percent_of_motor_threshold: float
     frequency_hz: float
-    burst: BurstAsked | None
     pulses_per_train: int
     inter_train_interval_s: float | None
     pulses_per_session: int
-    pulses_in_24_h: int
-    since_last_session_s: float | None
 
 
-def check_envelope(envelope: Envelope, asked: Asked) -> None:
-    """Refuse a session that is not inside a signed envelope, to the last number.
+def check_signed(envelope: Envelope) -> None:
+    """Refuse an envelope that nobody answers for.
 
     Raises
     ------
     ConfigError
-        Where nobody signed the envelope, or for the first value outside it: one line with value and limit.
+        Where it is not signed.
     """
     if envelope.signed_by is None:
         raise ConfigError(
-            f"the envelope {envelope.name}: signed_by is null: it allows nothing until a person has compared every "
-            "number with its source and signed a copy of the file"
+            f"the envelope {envelope.name}: signed_by is null: nobody is stimulated by it until a person has compared "
+            "every number with its source and signed a copy of the file"
         )
+
+
+def check_envelope(envelope: Envelope, asked: Asked) -> None:
+    """Refuse a session that is not inside an envelope, to the last number; who signed it is not asked here.
+
+    Raises
+    ------
+    ConfigError
+        For the first value outside it: one line with value and limit.
+    """
     _check_numbers(asked)
+    if envelope.burst is not None:
+        _refuse(envelope, "burst.pulses = 1", f"must be {_number(envelope.burst.pulses)}, and trains have no bursts")
     percent = asked.percent_of_motor_threshold
     _at_most(envelope, "percent_of_motor_threshold", percent, envelope.max_percent_of_motor_threshold)
-    _check_burst(envelope, asked.burst)
     _check_trains(envelope, asked)
     _at_most(envelope, "pulses_per_session", asked.pulses_per_session, envelope.max_pulses_per_session)
-    _at_most(envelope, "pulses_in_24_h", asked.pulses_in_24_h, envelope.max_pulses_per_24_h)
-    if envelope.min_inter_session_interval_s is not None and asked.since_last_session_s is not None:
-        limit = envelope.min_inter_session_interval_s
-        _at_least(envelope, "since_last_session_s", asked.since_last_session_s, limit)
 
 
 def _check_numbers(asked: Asked) -> None:
@@ -94,36 +76,17 @@ def _check_numbers(asked: Asked) -> None:
     check_positive("frequency_hz", asked.frequency_hz)
     check_count("pulses_per_train", asked.pulses_per_train)
     check_count("pulses_per_session", asked.pulses_per_session)
-    check_count("pulses_in_24_h", asked.pulses_in_24_h)
-    if asked.burst is not None:
-        check_count("burst.pulses", asked.burst.pulses)
-        check_positive("burst.pulse_frequency_hz", asked.burst.pulse_frequency_hz)
     if asked.inter_train_interval_s is not None:
         check_positive("inter_train_interval_s", asked.inter_train_interval_s)
-    if asked.since_last_session_s is not None:
-        check_positive("since_last_session_s", asked.since_last_session_s)
-    if not asked.pulses_per_train <= asked.pulses_per_session <= asked.pulses_in_24_h:
+    if not asked.pulses_per_train <= asked.pulses_per_session:
         raise ConfigError(
-            f"pulses_per_session = {asked.pulses_per_session}: must lie between pulses_per_train = "
-            f"{asked.pulses_per_train} and pulses_in_24_h = {asked.pulses_in_24_h}, which counts them too"
+            f"pulses_per_session = {asked.pulses_per_session}: is below pulses_per_train = {asked.pulses_per_train}"
         )
     if asked.inter_train_interval_s is None and asked.pulses_per_session > asked.pulses_per_train:
         raise ConfigError(
             f"pulses_per_session = {asked.pulses_per_session}: is above pulses_per_train = {asked.pulses_per_train}, "
             "so that trains follow each other: inter_train_interval_s is missing"
         )
-
-
-def _check_burst(envelope: Envelope, asked: BurstAsked | None) -> None:
-    allowed = envelope.burst
-    if allowed is None:
-        if asked is not None:
-            _refuse(envelope, f"burst.pulses = {asked.pulses}", "the protocol has no bursts")
-        return
-    if asked is None or asked.pulses != allowed.pulses.value:
-        pulses = 1 if asked is None else asked.pulses
-        _refuse(envelope, f"burst.pulses = {pulses}", f"must be {_number(allowed.pulses)}")
-    _at_most(envelope, "burst.pulse_frequency_hz", asked.pulse_frequency_hz, allowed.max_pulse_frequency_hz)
 
 
 def _check_trains(envelope: Envelope, asked: Asked) -> None:
@@ -158,5 +121,4 @@ def _number(limit: Quantity | Amount) -> str:
 
 
 def _refuse(envelope: Envelope, what: str, why: str) -> NoReturn:
-    signature = f"signed by {envelope.signed_by} on {envelope.signed_on}"
-    raise ConfigError(f"{what}: {why}, in the envelope {envelope.name} ({signature})")
+    raise ConfigError(f"{what}: {why}, in the envelope {envelope.name} ({envelope.standing})")

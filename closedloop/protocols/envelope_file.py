@@ -80,9 +80,14 @@ class Envelope(Model):
     min_inter_session_interval_s: Quantity | None
     """From the last pulse of a session to the first of the next, in s; null: only the pulses of 24 hours count."""
     signed_by: Text | None
-    """Who compared every number with its source and answers for it; null: nobody, and nothing is allowed."""
+    """Who compared every number with its source and answers for it; null: nobody, and nobody is stimulated by it."""
     signed_on: Day | None
     """When; null: never."""
+
+    @property
+    def standing(self) -> str:
+        """Say who answers for it."""
+        return "unsigned" if self.signed_by is None else f"signed by {self.signed_by} on {self.signed_on}"
 
     @property
     def recalled(self) -> tuple[str, ...]:

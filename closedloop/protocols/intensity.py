@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 from closedloop.config.device import Stimulator
+from closedloop.config.percent import as_written, whole_below
 from closedloop.config.pipeline import Stimulation
 from closedloop.config.threshold import MotorThreshold
 from closedloop.errors import ConfigError
@@ -50,7 +51,7 @@ def percent_of_maximum(threshold: MotorThreshold, percent_of_motor_threshold: fl
         Where the percentage is no finite number above 0.
     """
     check_positive("percent_of_motor_threshold", percent_of_motor_threshold)
-    return _as_written(threshold.percent_of_maximum) * _as_written(percent_of_motor_threshold) / 100
+    return as_written(threshold.percent_of_maximum) * as_written(percent_of_motor_threshold) / 100
 
 
 def percent_of_emg_threshold(threshold: MotorThreshold, percent_of_motor_threshold: float) -> float:
@@ -67,7 +68,7 @@ def percent_of_emg_threshold(threshold: MotorThreshold, percent_of_motor_thresho
     check_positive("percent_of_motor_threshold", percent_of_motor_threshold)
     if threshold.method == "emg":
         return percent_of_motor_threshold
-    return float(_as_written(percent_of_motor_threshold) * VISUAL_OVER_EMG)
+    return float(as_written(percent_of_motor_threshold) * VISUAL_OVER_EMG)
 
 
 def check_ceilings(percent: float | Fraction, ceilings: Ceilings) -> None:
@@ -85,7 +86,7 @@ def check_ceilings(percent: float | Fraction, ceilings: Ceilings) -> None:
         check_positive("the pipeline's max_percent_of_maximum", ceilings.pipeline)
         if ceilings.pipeline < ceilings.device:
             whose, ceiling = "the pipeline's", ceilings.pipeline
-    if not _as_written(percent) <= _as_written(ceiling):
+    if not as_written(percent) <= as_written(ceiling):
         raise ConfigError(
             f"percent_of_maximum = {shown(percent, beside=ceiling)}: is above {whose} max_percent_of_maximum = "
             f"{shown(ceiling)}"
@@ -101,7 +102,7 @@ def whole_percent(percent: float | Fraction) -> int:
         Where the percentage is no finite number above 0, or nothing is left of it.
     """
     check_positive("percent_of_maximum", percent)
-    whole = math.floor(_as_written(percent))
+    whole = whole_below(percent)
     if whole < 1:
         raise ConfigError(f"percent_of_maximum = {shown(percent)}: is below 1, the least that a device can be set to")
     return whole
@@ -136,17 +137,13 @@ def planned_intensity(stimulation: Stimulation, device: Stimulator, ceilings: Ce
     ConfigError
         Above a ceiling, or where a threshold is needed and there is none.
     """
-    intensity, threshold = stimulation.intensity, stimulation.motor_threshold
-    if threshold is None and device.threshold_percent is not None:
-        threshold = MotorThreshold(
-            percent_of_maximum=device.threshold_percent, method="emg", measured_on=datetime.date.min
-        )
+    intensity, threshold = stimulation.intensity, _threshold(stimulation, device)
     if intensity.percent_of_maximum is not None:
         check_ceilings(intensity.percent_of_maximum, ceilings)
         if threshold is None:
             return intensity.percent_of_maximum, math.nan
-        asked = 100.0 * intensity.percent_of_maximum / threshold.percent_of_maximum
-        return intensity.percent_of_maximum, percent_of_emg_threshold(threshold, asked)
+        asked = 100 * as_written(intensity.percent_of_maximum) / as_written(threshold.percent_of_maximum)
+        return intensity.percent_of_maximum, percent_of_emg_threshold(threshold, float(asked))
     wanted = intensity.percent_of_motor_threshold
     assert wanted is not None
     if threshold is None:
@@ -157,6 +154,23 @@ def planned_intensity(stimulation: Stimulation, device: Stimulator, ceilings: Ce
     return float(device_percent(threshold, wanted, ceilings)), percent_of_emg_threshold(threshold, wanted)
 
 
-def _as_written(value: float | Fraction) -> Fraction:
-    """Return the decimal that a float was written as: its shortest, which reads back as the same float."""
-    return value if isinstance(value, Fraction) else Fraction(repr(float(value)))
+def ceiling_of_envelope(stimulation: Stimulation, device: Stimulator, percent_by_emg: float) -> float:
+    """Return the highest intensity in percent of the maximum output for one in percent of the threshold by EMG.
+
+    Raises
+    ------
+    ConfigError
+        Where no threshold is known.
+    """
+    threshold = _threshold(stimulation, device)
+    if threshold is None:
+        raise ConfigError("the subject's motor threshold is not known, in percent of which the envelope is")
+    over = VISUAL_OVER_EMG if threshold.method == "visual" else 1
+    return float(as_written(threshold.percent_of_maximum) * as_written(percent_by_emg) / over / 100)
+
+
+def _threshold(stimulation: Stimulation, device: Stimulator) -> MotorThreshold | None:
+    """Return the subject's threshold, or that of the head that a simulated device has."""
+    if stimulation.motor_threshold is None and device.threshold_percent is not None:
+        return MotorThreshold(percent_of_maximum=device.threshold_percent, method="emg", measured_on=datetime.date.min)
+    return stimulation.motor_threshold

@@ -56,18 +56,6 @@ def cell_of(table: TrainDurations, *, frequency_hz: float, percent_of_motor_thre
     )
 
 
-def longest_train_s(table: TrainDurations, *, frequency_hz: float, percent_of_motor_threshold: float) -> float:
-    """Return the longest train that a table allows, in s.
-
-    Raises
-    ------
-    ConfigError
-        Where frequency or intensity is no positive number or is outside the table.
-    """
-    cell = cell_of(table, frequency_hz=frequency_hz, percent_of_motor_threshold=percent_of_motor_threshold)
-    return cell.longest_s
-
-
 def shortest_wait_s(table: InterTrainIntervals, *, frequency_hz: float, percent_of_motor_threshold: float) -> float:
     """Return the shortest wait between trains that a table calls safe, as are all longer ones in it, in s.
 
@@ -134,6 +122,17 @@ def check_train(
         _check_wait(tables, frequency_hz, percent_of_motor_threshold, inter_train_interval_s)
 
 
+def shortest_gap_s(tables: Sequence[Table], frequency_hz: float, percent_of_motor_threshold: float) -> float:
+    """Return the shortest wait from one train to the next that all of the tables that know of waits allow, in s.
+
+    Raises
+    ------
+    ConfigError
+        Where none of them does, or frequency or intensity is outside one that does.
+    """
+    return max(gap_s for gap_s, _ in _gaps(tables, frequency_hz, percent_of_motor_threshold))
+
+
 def _check_duration(table: TrainDurations, frequency_hz: float, pulses: int, percent: float) -> None:
     cell = cell_of(table, frequency_hz=frequency_hz, percent_of_motor_threshold=percent)
     where = (
@@ -152,26 +151,28 @@ def _check_duration(table: TrainDurations, frequency_hz: float, pulses: int, per
 
 def _check_wait(tables: Sequence[Table], frequency_hz: float, percent: float, wait_s: float) -> None:
     check_positive("inter_train_interval_s", wait_s)
-    known = False
-    for table in tables:
-        if isinstance(table, InterTrainIntervals):
-            shortest = shortest_wait_s(table, frequency_hz=frequency_hz, percent_of_motor_threshold=percent)
-        elif table.min_inter_train_interval_s is not None:
-            shortest = table.min_inter_train_interval_s
-        else:
-            continue
-        known = True
+    for shortest, table in _gaps(tables, frequency_hz, percent):
         if not wait_s >= shortest:
             value = shown(wait_s, beside=shortest)
             raise ConfigError(
                 f"inter_train_interval_s = {value} ({shown(percent)} % of motor threshold): is below "
                 f"{shown(shortest)} s, the shortest in {table.name} ({table.standing})"
             )
-    if not known:
-        raise ConfigError(
-            f"inter_train_interval_s = {shown(wait_s)}: none of the tables says how soon a train may follow another "
-            f"({', '.join(table.name for table in tables)})"
-        )
+
+
+def _gaps(tables: Sequence[Table], frequency_hz: float, percent: float) -> list[tuple[float, Table]]:
+    """Return the shortest wait in s that each table knows, and the table."""
+    found: list[tuple[float, Table]] = []
+    for table in tables:
+        if isinstance(table, InterTrainIntervals):
+            gap_s = shortest_wait_s(table, frequency_hz=frequency_hz, percent_of_motor_threshold=percent)
+            found.append((gap_s, table))
+        elif table.min_inter_train_interval_s is not None:
+            found.append((table.min_inter_train_interval_s, table))
+    if not found:
+        names = ", ".join(table.name for table in tables)
+        raise ConfigError(f"none of the tables says how soon a train may follow another ({names})")
+    return found
 
 
 def _column(table: Table, percent: float) -> int:

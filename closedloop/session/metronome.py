@@ -9,34 +9,11 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
+from closedloop.core.blank import blank_core, with_fields
 from closedloop.core.exposure import open_exposure
-from closedloop.core.reasons import Reason
-from closedloop.core.records import EVENT, INPUT, make_ring
-from closedloop.core.state import (
-    COMMAND_CAPACITY,
-    CONDITION,
-    EVENT_CAPACITY,
-    GATE,
-    INPUT_CAPACITY,
-    LIMITS,
-    OPEN_LIMITS,
-    PLAN,
-    POLICY,
-    QUALITY,
-    TIMING,
-    TRIAL,
-    WITNESS,
-    Core,
-    Steps,
-    make_extremes,
-    make_signals,
-    pad_steps,
-    record,
-)
+from closedloop.core.state import OPEN_LIMITS, TRIAL, Core, Steps, make_signals, pad_steps
 from closedloop.estimators.interface import LEAD_STEP_S, STEP
 from closedloop.jit import compiled
-from closedloop.signal.conditioning import design_conditioning
-from closedloop.signal.rhythm import design_rhythm
 
 OPEN_DB = -300.0
 """A limit that the rhythm gate, which takes no infinite one, always grants."""
@@ -94,52 +71,18 @@ def metronome(
     -------
         Freshly designed state and steps; the gate is disarmed.
     """
-    conditioning = design_conditioning(1, sfreq, high_pass_hz=None, notch_hz=())
-    rhythm = design_rhythm(sfreq, 10.0)
-    rhythm.power[:] = 1.0  # warm from the start: it sees a signal of zeros, whatever the EEG is
-    rhythm.progress[0], rhythm.progress[3] = 0.0, 1e9
-    trials = np.zeros(n_pulses, TRIAL)
-    core = Core(
-        timing=record(
-            TIMING,
-            index=-1,
-            period_s=1.0 / sfreq,
-            now_s=-np.inf,
-            latency_s=latency_s,
-            longest_s=1.0,
-            jitter_s=jitter_s,
-        ),
-        conditioning=conditioning,
+    core = blank_core(n_channels, sfreq)
+    core.rhythm.power[:] = 1.0  # warm from the start: it sees a signal of zeros, whatever the EEG is
+    core.rhythm.progress[0], core.rhythm.progress[3] = 0.0, 1e9
+    core = core._replace(
+        timing=with_fields(core.timing, latency_s=latency_s, longest_s=1.0, jitter_s=jitter_s),
         signals=make_signals(
             np.zeros(1, np.int64), [np.zeros((1, 1))], [np.array([0.0, 1.0 / (interval_s * sfreq), 1.0 / interval_s])]
         ),
-        quality=record(
-            QUALITY,
-            range_uv=np.inf,
-            block=1,
-            needed=0,
-            cause=Reason.WARM_UP,
-            hold_from_s=np.inf,
-            hold_until_s=-np.inf,
-        ),
-        extremes=make_extremes(np.full(2, np.inf), np.zeros(2, np.int64)),
-        rhythm=rhythm,
-        policy=record(
-            POLICY,
-            condition=-1,
-            pulses=1,
-            period_s=interval_s,
-            plan_ahead_s=0.02,
-            horizon_s=2.0 / sfreq,
-            next_s=-np.inf,
-            last_chance_s=-np.inf,
-            sd_limit=np.inf,
-        ),
-        conditions=record(CONDITION, percent=0.0),
-        trials=trials,
-        plan=record(PLAN),
-        limits=record(
-            LIMITS,
+        policy=with_fields(core.policy, period_s=interval_s),
+        trials=np.zeros(n_pulses, TRIAL),
+        limits=with_fields(
+            core.limits,
             **OPEN_LIMITS,
             max_pulses=n_pulses,
             min_interval_s=min_interval_s,
@@ -149,11 +92,6 @@ def metronome(
             max_phase_sd=np.pi,
         ),
         exposure=open_exposure(),
-        gate=record(GATE, last_pulse_s=-np.inf, status_s=-np.inf, leased=n_pulses),
-        witness=record(WITNESS, channel=-1, written_s=np.nan),
-        events=make_ring(EVENT, EVENT_CAPACITY),
-        commands=make_ring(INPUT, COMMAND_CAPACITY),
-        inputs=make_ring(INPUT, INPUT_CAPACITY),
-        values=np.zeros((INPUT_CAPACITY, n_channels)),
+        gate=with_fields(core.gate, leased=n_pulses),
     )
     return core, pad_steps([tick])

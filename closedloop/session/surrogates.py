@@ -13,7 +13,7 @@ import numpy as np
 from closedloop.calibration.calibrate import Calibration, calibrate
 from closedloop.calibration.design import Design
 from closedloop.config.device import Stimulator
-from closedloop.config.pipeline import Pipeline, Single
+from closedloop.config.pipeline import Pipeline, Single, Train
 from closedloop.config.source import Playback
 from closedloop.core.playback import dry_run
 from closedloop.core.records import EventKind
@@ -91,7 +91,7 @@ def run_surrogate(
         Starts of the runs, in s after calibration; their pulses are put together.
     """
     recording = surrogate_recording(calibration.design, duration_s=duration_s, seed=seed)
-    flat = surrogate_pipeline(pipeline)
+    flat = _at_same_frequency(surrogate_pipeline(pipeline), calibration.design.fit.peak_hz)
     rest_s = pipeline.calibration.duration_s
     own = calibrate(flat, device, recording.between(0.0, rest_s))
     reference = target_reference(own, recording)
@@ -102,3 +102,11 @@ def run_surrogate(
         events = dry_run(core, steps, run, delay_s=pipeline.source.delay_s)
         parts.append(phases_at(events, reference, kind=EventKind.DELIVERED, start_s=0.0))
     return joined(parts)
+
+
+def _at_same_frequency(pipeline: Pipeline, peak_hz: float) -> Pipeline:
+    """Return the pipeline with its trains as they are in the recording: a surrogate has no rhythm of its own."""
+    if not isinstance(pipeline.protocol, Train) or pipeline.protocol.frequency_hz != "individual":
+        return pipeline
+    protocol = pipeline.protocol.model_copy(update={"frequency_hz": peak_hz})
+    return pipeline.model_copy(update={"protocol": protocol})

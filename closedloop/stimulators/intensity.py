@@ -1,6 +1,7 @@
 """Which intensities a device may be given."""
 
 from closedloop.config.device import Stimulator as Profile
+from closedloop.config.percent import whole_below
 from closedloop.errors import StimulatorError
 
 
@@ -16,6 +17,7 @@ def whole_percent(percent_of_maximum: float, profile: Profile) -> int:
     said = f"{profile.name}: intensity = {percent_of_maximum:g} % of the maximum is not"
     if not 0.0 <= percent_of_maximum <= limit:
         raise StimulatorError(f"{said} within 0 to {limit:g}")
-    if percent_of_maximum != int(percent_of_maximum):
+    whole = whole_below(percent_of_maximum)
+    if whole != percent_of_maximum:
         raise StimulatorError(f"{said} a whole number")
-    return int(percent_of_maximum)
+    return whole

@@ -128,6 +128,7 @@ CHANGES = {
     "limits.max_pulses_per_course": 30_000,
     "limits.rate_caps": [{"window_s": 60.0, "max_pulses": 100}],
     "limits.train_table": "train_duration_chen_1997",
+    "limits.envelope": "left_10_hz_oreardon_2007",
     "protocol.pulses": 150,
     "protocol.min_interval_s": 1.5,
     "protocol.jitter_s": 0.5,

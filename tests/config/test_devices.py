@@ -118,6 +118,68 @@ LOOSENED = {
 }
 
 
+# And here devices/stimulator.yaml has all the limits that it can have.
+STRICT = """\
+  max_pulses_per_train: 30
+  min_train_gap_s: 8
+  max_pulses_per_day: 3000
+  rate_caps: [{window_s: 60, max_pulses: 100}, {window_s: 1, max_pulses: 20}]
+"""
+LOOSER = {
+    "a higher ceiling": (
+        "max_percent_of_maximum: «80.5",
+        "limits.max_percent_of_maximum = 80.5: is above the device's limits.max_percent_of_maximum = 80",
+    ),
+    "longer trains": (
+        "max_pulses_per_train: «31",
+        "limits.max_pulses_per_train = 31: is above the device's limits.max_pulses_per_train = 30",
+    ),
+    "a shorter wait between trains": (
+        "min_train_gap_s: «7.5",
+        "limits.min_train_gap_s = 7.5: is below the device's limits.min_train_gap_s = 8",
+    ),
+    "more pulses in 24 h": (
+        "max_pulses_per_day: «3001",
+        "limits.max_pulses_per_day = 3001: is above the device's limits.max_pulses_per_day = 3000",
+    ),
+    "more pulses in the same window": (
+        "rate_caps: [{window_s: 60, max_pulses: 90}, {window_s: 60, max_pulses: «101}]",
+        "limits.rate_caps.1.max_pulses = 101: is above the device's limits.rate_caps: 100 within 60 s",
+    ),
+    "more pulses in a shorter window": (
+        "rate_caps: [{window_s: 0.5, max_pulses: «21}]",
+        "limits.rate_caps.0.max_pulses = 21: is above the device's limits.rate_caps: 20 within 1 s",
+    ),
+}
+TIGHTER = (
+    "max_percent_of_maximum: 80",
+    "max_pulses_per_train: 30",
+    "min_train_gap_s: 8",
+    "max_pulses_per_day: 3000",
+    "rate_caps: [{window_s: 60, max_pulses: 100}, {window_s: 1, max_pulses: 20}, {window_s: 3600, max_pulses: 2000}]",
+)
+
+
+@pytest.mark.parametrize(("line", "said"), LOOSER.values(), ids=LOOSER.keys())
+def test_no_limit_of_a_pipeline_may_be_looser(written, pipeline_text, device_text, one_line_error, line, said):
+    rig, _ = written("devices/stimulator.yaml", device_text + STRICT)
+    path, place = written("pipelines/p.yaml", f"{pipeline_text}  {line}\n")
+    assert one_line_error(ConfigError, check_file, path) == f"{place}: {said} ({rig})"
+
+
+@pytest.mark.parametrize("line", TIGHTER)
+def test_a_limit_of_a_pipeline_may_be_as_strict(written, pipeline_text, device_text, line):
+    written("devices/stimulator.yaml", device_text + STRICT)
+    assert check_file(written("pipelines/p.yaml", f"{pipeline_text}  {line}\n")[0]) == "a pipeline, Test"
+
+
+def test_what_is_checked_further_is_told(written, pipeline_text, rig):
+    path, _ = written("pipelines/p.yaml", pipeline_text)
+    assert check_file(path, lambda pipeline, device: f"{pipeline.value.name} on {device.value.name}") == (
+        "a pipeline, Test; Test on Test stimulator"
+    )
+
+
 @pytest.fixture
 def rig(written, device_text):
     """Write the device that the pipeline names into the devices/ beside pipelines/; return its path."""

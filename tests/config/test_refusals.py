@@ -203,6 +203,11 @@ VALUES = {
         "min_interval_s: «0.9",
         "protocol.min_interval_s = 0.9: is below limits.min_interval_s = 1",
     ),
+    "a table and an envelope": (
+        "max_pulses: 200\n",
+        "max_pulses: 200\n  train_table: a\n  envelope: «b\n",
+        'limits.envelope = "b": takes the place of train_table: give one of the two',
+    ),
     "a wanted rate above what the interval leaves": (
         "per_minute: 10",
         "per_minute: «31",

@@ -9,32 +9,24 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from closedloop.core.blank import blank_core, with_fields
 from closedloop.core.exposure import Exposure, open_exposure
 from closedloop.core.pulse_artifact import PulseArtifact, make_artifact
 from closedloop.core.reasons import Reason
-from closedloop.core.records import EVENT, INPUT, EventKind, InputKind, make_ring
+from closedloop.core.records import EVENT, INPUT, EventKind, InputKind
 from closedloop.core.replay import Drained, _repeat, play, replay
 from closedloop.core.state import (
     CONDITION,
-    GATE,
-    LIMITS,
     OPEN_LIMITS,
-    PLAN,
-    POLICY,
-    QUALITY,
-    TIMING,
     TRIAL,
-    WITNESS,
     Core,
     Steps,
     make_extremes,
     make_signals,
     pad_steps,
-    record,
 )
 from closedloop.estimators.interface import LEAD_STEP_S, STEP
 from closedloop.jit import compiled
-from closedloop.signal.conditioning import design_conditioning
 from closedloop.signal.rhythm import Rhythm, design_rhythm
 
 SFREQ = 100.0
@@ -146,86 +138,38 @@ def draw_core(
     listed["wait_s"] = wait_s
     for name, value in (trials or {}).items():
         listed[name] = value
+    core = blank_core(1, sfreq, events=events, inputs=inputs)
 
-    def fields(name: str, **defaults: float) -> dict[str, float]:
-        return {**defaults, **records.get(name, {})}
+    def fields(name: str, **defaults: float) -> NDArray[np.void]:
+        return with_fields(getattr(core, name), **{**defaults, **records.get(name, {})})
 
     extremes = make_extremes(np.array(ceilings_uv or (150.0, *[np.inf] * n_signals)), np.array([1] + [0] * n_signals))
     # As warm as the rest: the blocks have seen the sine that comes.
     extremes.low[:], extremes.high[:] = -AMPLITUDE_UV, AMPLITUDE_UV
-    return Core(
-        timing=record(
-            TIMING,
-            **fields("timing", index=-1, period_s=1.0 / sfreq, now_s=-np.inf, latency_s=0.02, longest_s=1.0),
-        ),
-        conditioning=design_conditioning(1, sfreq, high_pass_hz=None, notch_hz=()),
+    return core._replace(
+        timing=fields("timing", latency_s=0.02, longest_s=1.0),
         signals=make_signals(
             np.zeros(1, np.int64), [np.ones((1, 1))] * n_signals, [state, *[np.zeros(1)] * (n_signals - 1)]
         ),
-        quality=record(
-            QUALITY,
-            **fields(
-                "quality",
-                flat_uv=0.1,
-                range_uv=np.inf,
-                block=block,
-                clean=10**6,
-                needed=round(0.2 * sfreq),
-                cause=Reason.WARM_UP,
-                hold_from_s=np.inf,
-                hold_until_s=-np.inf,
-            ),
-        ),
+        quality=fields("quality", flat_uv=0.1, block=block, clean=10**6, needed=round(0.2 * sfreq)),
         extremes=extremes,
         rhythm=warm_rhythm(sfreq),
-        policy=record(
-            POLICY,
-            **fields(
-                "policy",
-                condition=-1,
-                pulses=1,
-                period_s=PERIOD_S,
-                plan_ahead_s=0.02,
-                horizon_s=2.0 / sfreq,
-                next_s=-np.inf,
-                last_chance_s=-np.inf,
-                sd_limit=np.inf,
-            ),
-        ),
+        policy=fields("policy", period_s=PERIOD_S),
         conditions=draw_conditions(targets, percent, percent_of_threshold),
         trials=listed,
-        plan=record(PLAN),
-        limits=record(
-            LIMITS,
-            **OPEN_LIMITS
-            | fields(
-                "limits",
-                max_pulses=10**6,
-                min_interval_s=0.05,
-                max_lateness_s=0.001,
-                max_data_age_s=0.1,
-                rhythm_snr_db=-300.0,
-                max_phase_sd=0.5,
-            ),
+        limits=fields(
+            "limits",
+            **OPEN_LIMITS,
+            max_pulses=10**6,
+            min_interval_s=0.05,
+            max_lateness_s=0.001,
+            max_data_age_s=0.1,
+            rhythm_snr_db=-300.0,
+            max_phase_sd=0.5,
         ),
         exposure=exposure or open_exposure(),
-        gate=record(
-            GATE,
-            **fields(
-                "gate",
-                armed=1,
-                device_ready=1,
-                status_s=-1e6,
-                last_pulse_s=-np.inf,
-                armed_from_s=-np.inf,
-                leased=10**6,
-            ),
-        ),
-        witness=record(WITNESS, **fields("witness", channel=-1, written_s=np.nan)),
-        events=make_ring(EVENT, events),
-        commands=make_ring(INPUT, 64),
-        inputs=make_ring(INPUT, inputs),
-        values=np.zeros((inputs, 1)),
+        gate=fields("gate", armed=1, device_ready=1, status_s=-1e6, armed_from_s=-np.inf, leased=10**6, coil_c=0.0),
+        witness=fields("witness"),
     )
 
 

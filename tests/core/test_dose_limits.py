@@ -14,11 +14,14 @@ from closedloop.core.records import Command, EventKind, InputKind
 TABLE = {"frequencies_hz": [1.0, 5.0, 10.0, 20.0], "percents": [90.0, 120.0], "longest_s": np.full((4, 2), 1e6)}
 
 
-def exposure(caps=(), **table):
+def exposure(caps=(), *, most_pulses=None, pause_s=None, **table):
     listed = np.array([tuple(cap) for cap in caps], CAP)
     parts = {**TABLE, **table}
     return make_exposure(
-        listed, *(np.array(parts[name], float) for name in ("frequencies_hz", "percents", "longest_s"))
+        listed,
+        *(np.array(parts[name], float) for name in ("frequencies_hz", "percents", "longest_s")),
+        most_pulses=None if most_pulses is None else np.array(most_pulses),
+        pause_s=pause_s,
     )
 
 
@@ -136,6 +139,56 @@ def test_without_a_table_no_train_is_allowed(make_core, run, sine):
     assert set(found[1:]) == {Reason.TRAIN_DURATION}
 
 
+def counting(row, column, pulses):
+    """Return a table that counts the pulses of trains in one cell."""
+    most = np.full((4, 2), 1000)
+    most[row, column] = pulses
+    return exposure(most_pulses=most)
+
+
+def test_a_train_of_more_pulses_than_its_cell_allows_is_refused_whole(make_core, run, sine):
+    policy = {"pulses": 4, "pulse_interval_s": 0.06}
+    assert set(causes(make_core(policy=policy, exposure=counting(3, 1, 3), n_trials=1), run, sine)) == {
+        Reason.TRAIN_DURATION
+    }
+    core = make_core(policy=policy, exposure=counting(3, 1, 4), n_trials=1, limits={"max_data_age_s": 1.0})
+    assert causes(core, run, sine)[:4] == [Reason.NONE] * 4
+
+
+def test_single_pulses_that_follow_each_other_are_counted_as_a_train(make_core, run, sine):
+    """At 10 Hz at most three, and then a pause of more than a second."""
+    events = run(make_core(exposure=counting(2, 1, 3)), sine(6.0)).events
+    pulses_s = events["due_s"][events["kind"] == EventKind.DELIVERED]
+    np.testing.assert_allclose(np.diff(pulses_s)[:8], [0.1, 0.1, 1.1, 0.1, 0.1, 1.1, 0.1, 0.1], atol=1e-9)
+    assert set(events["reason"]) == {Reason.NONE, Reason.TRAIN_DURATION}
+
+
+@pytest.mark.parametrize(("pause_s", "gap_s"), [(0.35, 0.4), (0.4, 0.5), (2.05, 2.1)])
+def test_a_train_ends_with_the_pause_that_its_limits_name(make_core, run, sine, pause_s, gap_s):
+    core = make_core(exposure=exposure(most_pulses=np.full((4, 2), 2), pause_s=pause_s))
+    events = run(core, sine(8.0)).events
+    pulses_s = events["due_s"][events["kind"] == EventKind.DELIVERED]
+    np.testing.assert_allclose(np.diff(pulses_s)[:4], [0.1, gap_s, 0.1, gap_s], atol=1e-9)
+
+
+def test_where_no_pause_is_known_every_pulse_belongs_to_the_train(make_core, run, sine):
+    core = make_core(exposure=exposure(most_pulses=np.full((4, 2), 2), pause_s=math.nan))
+    assert sum(cause == Reason.NONE for cause in causes(core, run, sine, 5.0)) == 2
+
+
+def test_a_session_begins_long_enough_after_the_last(make_core, run, sine):
+    core = make_core(limits={"min_session_gap_s": 3.0}, gate={"before_last_s": -2.0})
+    events = run(core, sine(2.0)).events
+    assert set(events["reason"][events["due_s"] < 1.0 - 1e-6]) == {Reason.SESSION_INTERVAL}
+    assert set(events["reason"][events["due_s"] >= 1.0]) == {Reason.NONE}
+
+
+@pytest.mark.parametrize("before_s", [math.nan, math.inf])
+def test_a_last_session_at_no_time_refuses(make_core, run, sine, before_s):
+    core = make_core(limits={"min_session_gap_s": 3.0}, gate={"before_last_s": before_s})
+    assert set(causes(core, run, sine)) == {Reason.SESSION_INTERVAL}
+
+
 def test_rate_cap(make_core, run, sine):
     found = causes(make_core(exposure=exposure([(0.55, 3)])), run, sine, 3.0)
     assert found[:12] == ([Reason.NONE] * 3 + [Reason.RATE_CAP] * 3) * 2
@@ -246,7 +299,7 @@ def test_the_coils_temperature_is_what_the_stimulator_said_last(make_core, scrip
     assert set(refused(told.samples(30))) == {Reason.COIL_HOT}
 
 
-LIMITS = ["max_percent", "recharge_s", "max_status_age_s", "max_coil_c", "min_train_gap_s"]
+LIMITS = ["max_percent", "recharge_s", "max_status_age_s", "max_coil_c", "min_train_gap_s", "min_session_gap_s"]
 
 
 @pytest.mark.parametrize("limit", LIMITS)

@@ -221,7 +221,7 @@ def test_artifacts_do_not_reach_the_reference(run, session):
 
 
 def test_a_train_is_fired_whole_with_its_first_pulse_on_phase(run):
-    protocol = {"type": "train", "trains": 50, "pulses_per_train": 4, "frequency_hz": 5.0, "min_interval_s": 1.5}
+    protocol = {"type": "train", "trains": 50, "pulses_per_train": 4, "frequency_hz": 5.0, "min_interval_s": 5.0}
     session = run({"protocol": protocol, "target.withhold": 0.0, "target.conditions": [TROUGH]})
     events = used(session)
     trains = events[: events.size // 4 * 4].reshape(-1, 4)
