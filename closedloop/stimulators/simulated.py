@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 
 from closedloop.config.device import Artifact, Stimulator
 from closedloop.config.model import Model
-from closedloop.errors import StimulatorError
+from closedloop.stimulators.driver import BaseDriver
+from closedloop.stimulators.intensity import check_percent
 from closedloop.stimulators.status import Identity, Status
 
 ROOM_C = 25.0
@@ -32,7 +33,7 @@ class NoSettings(Model):
     """The simulated stimulator needs to know nothing."""
 
 
-class SimulatedStimulator:
+class SimulatedStimulator(BaseDriver):
     """A stimulator that exists in this process only.
 
     Parameters
@@ -47,8 +48,7 @@ class SimulatedStimulator:
 
     def __init__(self, profile: Stimulator, settings: Model) -> None:
         del settings
-        self._profile = profile
-        self._armed = False
+        super().__init__(profile)
         self._percent_of_maximum = 0.0
 
     def __enter__(self) -> Self:
@@ -75,22 +75,12 @@ class SimulatedStimulator:
 
     def configure(self) -> None:
         """Write the settings: there are none."""
-        if self._armed:
-            raise StimulatorError(f"{self._profile.name}: disarm before it is configured")
-
-    def set_train(self, pulses: int, frequency_hz: float) -> None:
-        """Set what one trigger starts: here always one pulse."""
-        if pulses != 1:
-            raise StimulatorError(
-                f"{self._profile.name}: pulses = {pulses} at {frequency_hz:g} Hz: one trigger starts 1 here"
-            )
-        if self._armed:
-            raise StimulatorError(f"{self._profile.name}: disarm before the train is changed")
+        self._only_disarmed("it is configured")
 
     def fire(self) -> Literal["yes"]:
         """Fire by command, which nobody hears."""
         if not self._armed:
-            raise StimulatorError(f"{self._profile.name}: arm it before it fires")
+            self._refuse("arm it before it fires")
         return "yes"
 
     @contextmanager
@@ -109,14 +99,8 @@ class SimulatedStimulator:
 
     def set_intensity(self, percent_of_maximum: float) -> None:
         """Set the intensity in percent of the maximum stimulator output."""
-        limit = self._profile.limits.max_percent_of_maximum
-        if not 0.0 <= percent_of_maximum <= limit:
-            raise StimulatorError(
-                f"{self._profile.name}: intensity = {percent_of_maximum:g} % of the maximum is not "
-                f"within 0 to {limit:g}"
-            )
-        if self._armed:
-            raise StimulatorError(f"{self._profile.name}: disarm before the intensity is changed")
+        check_percent(percent_of_maximum, self._profile)
+        self._only_disarmed("the intensity is changed")
         self._percent_of_maximum = percent_of_maximum
 
     def artifact(self, sfreq: float, eeg: NDArray[np.bool_]) -> NDArray[np.float64]:

@@ -112,8 +112,8 @@ def test_a_device_that_tells_no_state_is_one_clear_line(device):
     rig = Rig(device, NO_FAULTS, {"reply_s": SOON_S})
     with rig.terminal:
         assert refusal(rig.driver.__enter__).startswith(f"{rig.terminal.path} told no state for {SOON_S:g} s: is the ")
-        assert refusal(lambda: rig.driver.identity) == "it is not open"
-        assert refusal(rig.driver.status) == "it is not open"
+        assert refusal(lambda: rig.driver.identity) == "it is not open: use it in a with block"
+        assert refusal(rig.driver.status) == "it is not open: use it in a with block"
 
 
 @pytest.mark.parametrize("percent", [-1.0, 80.5, 81.0, float("nan"), float("inf")])
@@ -159,9 +159,9 @@ def test_a_delay_that_the_device_cannot_have_is_refused():
 
 
 def test_one_trigger_gives_one_pulse_only():
-    driver = DuoMag(profile(), DuoMagSettings(port="/dev/null"))
-    driver.set_train(1, 1.0)
-    assert refusal(driver.set_train, 2, 10.0) == "a train of 2 pulses: one trigger gives one pulse only"
+    with open_rig() as rig:
+        rig.driver.set_train(1, 1.0)
+        assert refusal(rig.driver.set_train, 2, 10.0) == "pulses = 2 at 10 Hz: one trigger starts 1 pulse here"
 
 
 HANDS = {
@@ -286,7 +286,7 @@ def test_what_was_counted_is_told_after_it_is_closed():
     with open_rig() as rig:
         pass
     assert (rig.driver.recovered, rig.driver.refused) == (0, 0)
-    assert refusal(rig.driver.status) == "it is not open"
+    assert refusal(rig.driver.status) == "it is not open: use it in a with block"
 
 
 def test_255_as_a_value_hides_no_state():

@@ -10,7 +10,7 @@ from closedloop.config.device import Stimulator as Profile
 from closedloop.errors import StimulatorError
 from closedloop.standins.magpro import MagPro as StandIn
 from closedloop.standins.terminal import NO_FAULTS, Terminal, WireFaults
-from closedloop.stimulators.magpro import SWITCH_S, MagPro
+from closedloop.stimulators.magpro import SETTINGS_EVERY_S, SWITCH_S, MagPro
 from closedloop.stimulators.magpro_settings import MagProSettings
 from closedloop.stimulators.port import Port
 from closedloop.stimulators.status import Identity
@@ -109,7 +109,7 @@ def test_a_device_that_does_not_answer_is_one_clear_line():
         said = refusal(rig.driver.__enter__)
         assert said.startswith(f"status: no answer at {rig.terminal.path} to 4 attempts of {SOON_S:g} s each")
         assert refusal(lambda: rig.driver.identity) == "open it before it is asked what it is"
-        assert refusal(rig.driver.status) == "it is not open"
+        assert refusal(rig.driver.status) == "it is not open: use it in a with block"
 
 
 def test_a_line_that_babbles_is_one_clear_line():
@@ -130,9 +130,6 @@ def test_a_line_that_babbles_is_one_clear_line():
 
 
 def test_the_port_is_free_again_once_it_is_closed():
-    with open_rig() as rig:
-        pass
-    assert rig.driver._open is not None
     with Terminal(StandIn(), clock=lambda: 0.0) as terminal:
         for _ in range(2):
             with MagPro(profile(), MagProSettings(port=terminal.path, model="X100", reply_s=REPLY_S)):
@@ -159,7 +156,7 @@ def test_an_intensity_is_not_changed_while_it_is_armed():
             assert refusal(rig.driver.set_intensity, 40.0) == "disarm before the intensity is changed"
             assert refusal(rig.driver.configure) == "disarm before the settings are changed"
             assert refusal(rig.driver.set_train, 1, 1.0) == "disarm before the train is changed"
-            assert refusal(arm, rig.driver) == "it is armed already"
+            assert refusal(arm, rig.driver) == "disarm before it is armed again"
             assert rig.driver.status().ready
         assert rig.device.state.percent == 50
 
@@ -280,7 +277,39 @@ def test_what_a_hand_did_before_keeps_it_from_being_armed(name):
 def test_a_current_that_a_hand_reversed_keeps_it_from_being_armed():
     with open_rig() as rig:
         rig.terminal.act("change-direction", 1.0)
-        assert refusal(arm, rig.driver) == "it cannot be armed: the current direction is reverse, not normal"
+        assert refusal(arm, rig.driver) == "it cannot be armed: by hand, the current direction is reverse, not normal"
+
+
+def test_a_current_that_a_hand_reverses_while_it_is_armed_is_a_fault_within_some_seconds():
+    """The status does not tell it; the settings do, which are read now and then."""
+    with open_rig() as rig, rig.driver.armed():
+        rig.clock.sleep(1.0)
+        assert rig.driver.status().ready  # what was set last is in force by now
+        rig.terminal.act("change-direction", 1.0)
+        rig.clock.sleep(SETTINGS_EVERY_S + 0.1)
+        status = rig.driver.status()
+        assert (status.ready, status.fault) == (False, "by hand, the current direction is reverse, not normal")
+
+
+def test_a_page_to_which_a_hand_turns_is_a_fault_since_a_trigger_may_start_a_sequence_there():
+    with open_rig() as rig:
+        with rig.driver.armed():
+            rig.terminal.act("turn-page", 2.0)
+            status = rig.driver.status()
+            assert not status.ready
+            assert status.fault == "by hand, its screen is at page 2, not 1: a trigger may start something else there"
+        rig.terminal.act("turn-page", 1.0)
+        assert rig.driver.status().fault == ""
+
+
+def test_settings_that_take_longer_than_usual_are_waited_for_and_those_that_take_for_ever_are_refused():
+    with open_rig(configured=False, waveform="half-sine") as rig:
+        rig.terminal.act("settle-after", 0.8)
+        rig.driver.configure()
+    with open_rig(configured=False, waveform="half-sine") as rig:
+        rig.terminal.act("settle-after", 60.0)
+        said = "what was set does not read back: the waveform is biphasic, not half-sine"
+        assert refusal(rig.driver.configure) == said
 
 
 def test_a_device_was_told_nothing_malformed_in_all_that_a_session_does():
@@ -462,7 +491,7 @@ def test_what_was_counted_is_told_after_it_is_closed():
         with rig.driver.armed():
             rig.terminal.trigger()
     assert (rig.driver.pulses_told, rig.driver.recovered, rig.driver.refused) == (1, 0, 0)
-    assert refusal(rig.driver.status) == "it is not open"
+    assert refusal(rig.driver.status) == "it is not open: use it in a with block"
 
 
 WIRES = {

@@ -114,7 +114,7 @@ def test_the_output_is_waited_for():
         (90.5, "Rig: intensity = 90.5 % of the maximum is not within 0 to 90"),
         (-1.0, "Rig: intensity = -1 % of the maximum is not within 0 to 90"),
         (float("nan"), "Rig: intensity = nan % of the maximum is not within 0 to 90"),
-        (50.5, "Rig: intensity = 50.5 % is not a whole percent"),
+        (50.5, "Rig: intensity = 50.5 % of the maximum is not a whole number"),
     ],
 )
 def test_an_intensity_that_cannot_be_is_refused(percent, said):
@@ -339,14 +339,14 @@ def test_settings_that_cannot_be_are_refused(wrong):
 def test_a_driver_that_is_not_open_says_so():
     driver = Magstim200(PROFILE, MagstimSettings(port="/dev/null"))
     for call in (driver.status, driver.fire, lambda: driver.set_intensity(10.0), lambda: driver.set_train(1, 1.0)):
-        with pytest.raises(StimulatorError, match=r"^Rig: the driver is not open: use it in a with block$"):
+        with pytest.raises(StimulatorError, match=r"^Rig: it is not open: use it in a with block$"):
             call()
 
 
 def test_a_driver_that_was_closed_says_so_and_opens_again():
     standin = Magstim200StandIn()
     with bench(standin) as rig:
-        with pytest.raises(StimulatorError, match=r"^Rig: the driver is open already$"), rig.driver:
+        with pytest.raises(StimulatorError, match=r"^Rig: it is open already$"), rig.driver:
             pass
         rig.driver.__exit__(None, None, None)
         with pytest.raises(StimulatorError, match="not open"):
@@ -360,7 +360,7 @@ def test_a_driver_of_single_pulses_refuses_a_train():
         with bench(standin) as rig:
             rig.driver.set_train(1, 1.0)
             assert rig.driver.wait_after_train_s == 0.0
-            with pytest.raises(StimulatorError, match=r"^Rig: pulses = 2 at 10 Hz: a trigger of a \S.*² starts 1$"):
+            with pytest.raises(StimulatorError, match=r"^Rig: pulses = 2 at 10 Hz: one trigger starts 1 pulse here$"):
                 rig.driver.set_train(2, 10.0)
 
 
