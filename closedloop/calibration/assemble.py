@@ -75,7 +75,7 @@ def assemble(
             period_s=1.0 / design.sfreq,
             now_s=-np.inf,
             delay_s=pipeline.source.delay_s,
-            latency_s=device.latency.latency_s,
+            latency_s=device.latency.known_s,
             longest_s=_memory_s(pipeline, design),
             jitter_s=design.jitter_s,
         ),

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.table import Table
 
-from closedloop.cli.terminal import ERROR_STATUS, INTERRUPTED_STATUS, fail, out, show_progress
+from closedloop.cli.terminal import ERROR_STATUS, INTERRUPTED_STATUS, fail, out, show_progress, warn
 from closedloop.files import DISCLAIMER
 
 if TYPE_CHECKING:
@@ -76,11 +76,15 @@ def run(
 
 def _load(pipeline: str, recording: str | None, trigger: str | None) -> "tuple[Pipeline, Stimulator]":
     from closedloop.config.load import load_device_of, load_pipeline, with_recording, with_trigger
+    from closedloop.config.measured import check_measured
 
     loaded = load_pipeline(pipeline)
     if recording is not None:
         loaded = with_recording(loaded, recording)
-    device = load_device_of(loaded).value
+    found = load_device_of(loaded)
+    for said in check_measured(loaded, found):
+        warn(f"{said}; it counts as 0 here")
+    device = found.value
     return loaded.value, device if trigger is None else with_trigger(device, trigger)
 
 
