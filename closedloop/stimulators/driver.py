@@ -1,12 +1,18 @@
 """What all drivers share: what they may be asked at which time, and how they refuse."""
 
-from typing import NoReturn
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import TracebackType
+from typing import NoReturn, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from closedloop.config.device import Stimulator as Profile
 from closedloop.errors import StimulatorError
+
+STATUS_EVERY_S = 1.0
+"""How often a driver that speaks to no device is asked how it is."""
 
 
 class BaseDriver:
@@ -44,3 +50,34 @@ class BaseDriver:
 
     def _refuse(self, why: str) -> NoReturn:
         raise StimulatorError(f"{self._name}: {why}")
+
+
+class SilentDriver(BaseDriver):
+    """A driver that speaks to no device: it is armed where this process says so."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._armed = False
+
+    @property
+    def status_every_s(self) -> float:
+        """How often `status` has to be called: it keeps nothing alive."""
+        return STATUS_EVERY_S
+
+    def configure(self) -> None:
+        """Write the settings: there are none to write."""
+        self._only_disarmed("it is configured")
+
+    @contextmanager
+    def armed(self) -> Iterator[None]:
+        """Arm for the length of a ``with`` block."""
+        self._only_disarmed("it is armed again")
+        self._armed = True
+        try:
+            yield
+        finally:
+            self._armed = False

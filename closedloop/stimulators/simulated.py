@@ -5,23 +5,19 @@ played back after it what the profile says: saturation of the amplifier, the dec
 charge, the muscles' twitch, and at a set delay the step that the recharging capacitor makes.
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from types import TracebackType
-from typing import ClassVar, Literal, Self
+from typing import ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from closedloop.config.device import Artifact, Stimulator
 from closedloop.config.model import Model
-from closedloop.stimulators.driver import BaseDriver
+from closedloop.stimulators.driver import SilentDriver
 from closedloop.stimulators.intensity import check_percent
 from closedloop.stimulators.status import Identity, Status
 
 ROOM_C = 25.0
 """Temperature of a coil that nothing has warmed."""
-STATUS_EVERY_S = 1.0
 MUSCLE_DELAY_S = 0.004
 MUSCLE_HZ = 90.0
 """A twitch begins a few ms after the pulse and swings at this rate (recalled, not measured)."""
@@ -33,7 +29,7 @@ class NoSettings(Model):
     """The simulated stimulator needs to know nothing."""
 
 
-class SimulatedStimulator(BaseDriver):
+class SimulatedStimulator(SilentDriver):
     """A stimulator that exists in this process only.
 
     Parameters
@@ -51,46 +47,20 @@ class SimulatedStimulator(BaseDriver):
         super().__init__(profile)
         self._percent_of_maximum = 0.0
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._armed = False
-
     @property
     def identity(self) -> Identity:
         """What it says that it is."""
         return Identity("simulated stimulator")
 
-    @property
-    def status_every_s(self) -> float:
-        """How often `status` has to be called: it keeps nothing alive."""
-        return STATUS_EVERY_S
-
     def status(self) -> Status:
         """Say how it is: ready while it is armed, and never warm."""
         return Status(self._armed, self._armed, "", self._percent_of_maximum, ROOM_C)
-
-    def configure(self) -> None:
-        """Write the settings: there are none."""
-        self._only_disarmed("it is configured")
 
     def fire(self) -> Literal["yes"]:
         """Fire by command, which nobody hears."""
         if not self._armed:
             self._refuse("arm it before it fires")
         return "yes"
-
-    @contextmanager
-    def armed(self) -> Iterator[None]:
-        """Arm for the length of a ``with`` block."""
-        self._armed = True
-        try:
-            yield
-        finally:
-            self._armed = False
 
     @property
     def percent_of_maximum(self) -> float:

@@ -5,21 +5,15 @@ talks to nothing. It holds a session to the profile's limits, and its pulses cou
 real device; what the device really does, the operator alone sees.
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from types import TracebackType
-from typing import Annotated, ClassVar, NoReturn, Self
+from typing import Annotated, ClassVar, NoReturn
 
 from pydantic import Field
 
 from closedloop.config.device import Stimulator as Profile
 from closedloop.config.model import Model
-from closedloop.stimulators.driver import BaseDriver
+from closedloop.stimulators.driver import SilentDriver
 from closedloop.stimulators.intensity import check_percent
 from closedloop.stimulators.status import Identity, Status
-
-STATUS_EVERY_S = 1.0
-"""It keeps nothing alive."""
 
 
 class TriggerOnlySettings(Model):
@@ -33,7 +27,7 @@ class TriggerOnlySettings(Model):
     """As the type plate says it."""
 
 
-class TriggerOnly(BaseDriver):
+class TriggerOnly(SilentDriver):
     """A stimulator that only its trigger input connects to this computer.
 
     **Nothing is known of it**: not whether it is armed, charged, hot or set to the intensity that was agreed on. Its
@@ -55,32 +49,15 @@ class TriggerOnly(BaseDriver):
         super().__init__(profile)
         self._settings = settings
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._armed = False
-
     @property
     def identity(self) -> Identity:
         """What the operator states that it is."""
         said = self._settings
         return Identity(f"{said.model} (as stated)", said.firmware, said.serial_number)
 
-    @property
-    def status_every_s(self) -> float:
-        """How often `status` has to be called: it asks nobody."""
-        return STATUS_EVERY_S
-
     def status(self) -> Status:
         """Say that it is ready while the session is armed; neither intensity nor temperature is known."""
         return Status(self._armed, self._armed)
-
-    def configure(self) -> None:
-        """Write the settings: a human does, at its panel."""
-        self._only_disarmed("it is configured")
 
     def set_intensity(self, percent_of_maximum: float) -> None:
         """Check an intensity against the limit; a human sets it, at the panel.
@@ -92,16 +69,6 @@ class TriggerOnly(BaseDriver):
         """
         check_percent(percent_of_maximum, self._profile)
         self._only_disarmed("the intensity is changed")
-
-    @contextmanager
-    def armed(self) -> Iterator[None]:
-        """Take the device as armed for the length of a ``with`` block; a human arms it, at its panel."""
-        self._only_disarmed("it is armed again")
-        self._armed = True
-        try:
-            yield
-        finally:
-            self._armed = False
 
     def fire(self) -> NoReturn:
         """Refuse: no command reaches it."""

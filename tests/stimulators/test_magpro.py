@@ -12,7 +12,6 @@ from closedloop.standins.magpro import MagPro as StandIn
 from closedloop.standins.terminal import NO_FAULTS, Terminal, WireFaults
 from closedloop.stimulators.magpro import SETTINGS_EVERY_S, SWITCH_S, MagPro
 from closedloop.stimulators.magpro_settings import MagProSettings
-from closedloop.stimulators.port import Port
 from closedloop.stimulators.status import Identity
 
 REPLY_S, SOON_S = 0.3, 0.06
@@ -134,19 +133,6 @@ def test_the_port_is_free_again_once_it_is_closed():
         for _ in range(2):
             with MagPro(profile(), MagProSettings(port=terminal.path, model="X100", reply_s=REPLY_S)):
                 pass
-
-
-@pytest.mark.parametrize("percent", [-1.0, 80.5, 81.0, float("nan"), float("inf")])
-def test_an_intensity_beyond_its_limits_is_refused(percent):
-    with open_rig() as rig:
-        said = refusal(rig.driver.set_intensity, percent)
-        assert said == f"intensity = {percent:g} % of the maximum is not within 0 to 80"
-        assert rig.device.state.percent == 0
-
-
-def test_half_a_percent_is_refused_and_never_rounded():
-    with open_rig() as rig:
-        assert refusal(rig.driver.set_intensity, 40.5) == "intensity = 40.5 % of the maximum is not a whole number"
 
 
 def test_an_intensity_is_not_changed_while_it_is_armed():
@@ -458,33 +444,6 @@ def test_a_device_that_hangs_while_it_is_armed_stays_enabled_and_that_is_told():
     assert refusal(session).endswith("it may still be enabled: press Disable at the device")
 
 
-def test_a_pulse_whose_echo_ends_in_an_error_is_unknown(monkeypatch):
-    def fail(_port, _timeout_s):
-        raise StimulatorError("Rig: the port cannot be read")
-
-    with open_rig() as rig, rig.driver.armed():
-        write = Port.write
-        with monkeypatch.context() as broken:
-            # The port fails for reading once the command is out.
-            broken.setattr(Port, "write", lambda port, data: (write(port, data), broken.setattr(Port, "read", fail)))
-            assert rig.driver.fire() == "unknown"
-        assert rig.driver.status().fault == ""
-    assert len(rig.device.pulses_s) == 1
-
-
-def test_a_cable_that_is_pulled_is_one_clear_line():
-    def pull():
-        with open_rig() as rig:
-            pull_while_armed(rig)
-
-    def pull_while_armed(rig):
-        with rig.driver.armed():
-            rig.terminal.vanish()
-            assert f"the port {rig.terminal.path} cannot be" in refusal(rig.driver.status)
-
-    assert "may still be enabled" in refusal(pull)
-
-
 def test_what_was_counted_is_told_after_it_is_closed():
     with open_rig() as rig:
         rig.driver.set_intensity(50.0)
@@ -559,8 +518,3 @@ BAD_SETTINGS = [{"baud": 0}, {"model": "X200"}, {"mode": "twin"}, {"waveform": "
 def test_settings_that_cannot_be_are_refused(wrong):
     with pytest.raises(ValidationError, match=next(iter(wrong))):
         MagProSettings.model_validate({"port": "/dev/ttyUSB0", "model": "X100"} | wrong)
-
-
-def test_a_real_device_leaves_no_artifact_in_played_back_samples():
-    driver = MagPro(profile(), MagProSettings(port="/dev/null", model="X100"))
-    assert driver.artifact(1000.0, np.array([True, False])).shape == (0, 2)
