@@ -63,7 +63,10 @@ class Stimulator(Protocol):
         ...
 
     def set_train(self, pulses: int, frequency_hz: float) -> None:
-        """Set what one trigger starts: so many pulses at a frequency in Hz; 1 is a single pulse."""
+        """Set what one trigger starts: so many pulses at a frequency in Hz.
+
+        1 is a single pulse; its frequency is how fast triggers come at most, which a device may refuse.
+        """
         ...
 
     def armed(self) -> AbstractContextManager[None]:

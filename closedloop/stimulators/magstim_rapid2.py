@@ -51,6 +51,8 @@ class Rapid2(MagstimDriver[Rapid2Settings]):
     def set_train(self, pulses: int, frequency_hz: float) -> None:
         """Set what one trigger starts: 1 pulse, or a train of more at a frequency in steps of 0.1 Hz.
 
+        Of single pulses the frequency is that of the triggers at their fastest; 0 where it is not known.
+
         Raises
         ------
         StimulatorError
@@ -80,13 +82,14 @@ class Rapid2(MagstimDriver[Rapid2Settings]):
         most = tables.MOST_PULSES if self._firmware >= 9 else tables.MOST_PULSES_BEFORE_9
         if not 1 <= pulses <= most:
             self._refuse(f"pulses = {pulses} is not within 1 to {most}")
-        if pulses == 1:
-            return 0
         if not (math.isfinite(frequency_hz) and abs(10 * frequency_hz - round(10 * frequency_hz)) < 1e-6):
             self._refuse(f"frequency = {frequency_hz:g} Hz is not in steps of 0.1")
         fastest_hz = tables.fastest_hz(percent, mains_v=self._settings.mains_v, variant=self._settings.variant)
-        if not 0.1 <= frequency_hz <= fastest_hz:
-            self._refuse(f"frequency = {frequency_hz:g} Hz at {percent} % is not within 0.1 to {fastest_hz}")
+        slowest_hz = 0.1 if pulses > 1 else 0.0
+        if not slowest_hz <= frequency_hz <= fastest_hz:
+            self._refuse(f"frequency = {frequency_hz:g} Hz at {percent} % is not within {slowest_hz:g} to {fastest_hz}")
+        if pulses == 1:
+            return round(10 * frequency_hz)
         longest_s = min(tables.longest_train_s(percent, frequency_hz), 999.9 if self._firmware >= 9 else 99.9)
         if not pulses / frequency_hz <= longest_s:
             self._refuse(

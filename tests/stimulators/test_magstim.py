@@ -2,7 +2,6 @@
 
 from contextlib import ExitStack, contextmanager
 
-import numpy as np
 import pytest
 from pydantic import ValidationError
 
@@ -437,6 +436,8 @@ def test_while_the_device_rests_it_cannot_be_armed_and_its_train_cannot_be_chang
         (2, float("nan"), "frequency = nan Hz is not in steps of 0.1"),
         (2, 0.0, "frequency = 0 Hz at 70 % is not within 0.1 to 40"),
         (2, 40.1, "frequency = 40.1 Hz at 70 % is not within 0.1 to 40"),
+        (1, 40.1, "frequency = 40.1 Hz at 70 % is not within 0 to 40"),
+        (1, float("nan"), "frequency = nan Hz is not in steps of 0.1"),
         # 63000 / (123.4 J x 20 Hz) = 25.5 s
         (520, 20.0, "a train of 520 pulses at 20 Hz and 70 % lasts 26.0 s, longer than 25.5"),
     ],
@@ -459,6 +460,16 @@ def test_an_intensity_at_which_the_train_cannot_be_given_is_refused():
         assert rig.standin.power == 40
 
 
+def test_an_intensity_at_which_triggers_come_too_fast_is_refused():
+    with bench(Rapid2StandIn()) as rig:
+        rig.driver.set_intensity(40)
+        rig.driver.set_train(1, 50.0)
+        with pytest.raises(StimulatorError, match=r"^Rig: frequency = 50 Hz at 55 % is not within 0 to 48$"):
+            rig.driver.set_intensity(55)
+        rig.driver.set_train(1, 20.0)
+        rig.driver.set_intensity(55)
+
+
 def test_enhanced_power_is_refused():
     standin = Rapid2StandIn()
     standin.enhanced = True
@@ -473,11 +484,6 @@ def test_enhanced_power_is_refused():
 def test_garbage_at_the_opening_does_no_harm():
     with bench(Magstim200StandIn(), faults=WireFaults(garbage=b"\x00\x00?E\x89N")) as rig:
         assert rig.driver.status().fault == ""
-
-
-def test_no_artifact_is_added_to_a_recording():
-    driver = Magstim200(PROFILE, MagstimSettings(port="/dev/null"))
-    assert driver.artifact(1000.0, np.ones(3, dtype=bool)).shape == (0, 3)
 
 
 WIRES = [
