@@ -46,9 +46,8 @@ SPEED = {"duomag": 10.0}
 PERCENT = 40.0
 SETTINGS = {"reply_s": 0.15, "recharge_delay_ms": 300.0}
 """Where a driver has such a setting: its wait for what was lost, and a recharging that a slow wire can show."""
-REST_S = 0.7
-"""A device that recharges is asked again so often: within the 1 s after which a Magstim disarms."""
 MOST_RESTS = 60
+"""A device that recharges is asked so often whether it is ready, each time after as long as its driver says."""
 MOST_OPENINGS = 100
 MUST_BE_0 = ("unrecorded", "doubled")
 Said = Literal["yes", "unknown", "no"]
@@ -125,6 +124,7 @@ class Run:
             "fired": fired,
             "delivered: yes": self.said["yes"],
             "unknown": self.said["unknown"],
+            "denied": self.said["no"],
             "unrecorded": self.unrecorded + fired - self._accounted,
             "doubled": self.doubled,
         }
@@ -179,7 +179,7 @@ class Run:
                 return
             if status.fault or not status.armed:
                 break
-            self._clock.sleep(REST_S)
+            self._clock.sleep(driver.status_every_s)
         raise LapseError
 
     def _account(self, said: Said, fired: int) -> None:
