@@ -52,7 +52,7 @@ def assemble(
         timing=with_fields(
             core.timing,
             delay_s=pipeline.source.delay_s,
-            latency_s=device.latency.latency_s,
+            latency_s=device.latency.known_s,
             longest_s=_memory_s(pipeline, design),
             jitter_s=design.jitter_s,
         ),

@@ -26,7 +26,11 @@ Name = Annotated[str, typer.Argument(help="A name of `devices list`, or the path
 
 @devices.command("list", epilog="Example: closedloop devices list --json")
 def list_devices(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
-    """List the devices that have a profile."""
+    """List the devices that have a profile.
+
+    Latency is from trigger to pulse; an amplifier's, from electrode to time stamp.
+    """
+    from closedloop.config.device import Stimulator
     from closedloop.config.load import load_device
     from closedloop.config.shipped import shipped_folder
     from closedloop.standins.table import STANDINS
@@ -39,15 +43,18 @@ def list_devices(as_json: Annotated[bool, typer.Option("--json", help="Print JSO
             "called": device.name,
             "driver": getattr(device, "driver", None),
             "stand_in": name in STANDINS,
+            "latency_s": device.latency.latency_s if isinstance(device, Stimulator) else device.delay.delay_s,
         }
         for name, device in found
     ]
     if as_json:
         sys.stdout.write(json.dumps(rows, indent=2, ensure_ascii=False) + "\n")
         return
-    table = Table(Column("name", no_wrap=True), "kind", "called", "driver", "stand-in")
+    table = Table(Column("name", no_wrap=True), "kind", "called", "driver", "stand-in", "latency")
     for row in rows:
-        table.add_row(row["name"], row["kind"], row["called"], row["driver"] or "–", "yes" if row["stand_in"] else "–")
+        late = "not measured" if row["latency_s"] is None else f"{1e3 * row['latency_s']:g} ms"
+        there = "yes" if row["stand_in"] else "–"
+        table.add_row(row["name"], row["kind"], row["called"], row["driver"] or "–", there, late)
     out.print(table)
     out.print("`closedloop devices show NAME` prints a profile whole; copy its file to say what your own rig measures.")
 
@@ -63,28 +70,41 @@ def show_device(name: Name) -> None:
 @devices.command("simulate", epilog="Example: closedloop devices simulate magstim-rapid-squared")
 def simulate_device(
     name: Annotated[str, typer.Argument(help="The device that is stood in for.")],
-    split: Annotated[bool, typer.Option(help="Send each byte on its own.")] = False,
-    merge: Annotated[bool, typer.Option(help="Hold each answer back until the next.")] = False,
-    dropped: Annotated[float, typer.Option(min=0.0, max=1.0, help="Share of bytes that never arrive.")] = 0.0,
-    corrupted: Annotated[float, typer.Option(min=0.0, max=1.0, help="Share of bytes with one bit turned.")] = 0.0,
+    faults: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--fault",
+            metavar="NAME[=NUMBER]",
+            help="What is wrong from the start, such as garbage, deaf=0.01, vanishes-after=64 or remove-coil; repeat "
+            "it for more. A name that is none lists all.",
+        ),
+    ] = None,
 ) -> None:
     """Stand in for a stimulator on a serial port of its own, until standard input ends or Ctrl-C.
 
-    A line on standard input is what a hand does at the device: `trigger`, or one of the actions that are listed at the
-    start, with a number where one is needed, such as `turn-knob 40`.
+    A line on standard input is what a hand does at the device: `trigger`, `pull-plug`, or one of those that are listed
+    at the start, with a number where one is needed, such as `turn-knob 40`.
     """
+    from closedloop.standins.faults import parse_faults
     from closedloop.standins.table import SETTINGS, STANDINS
-    from closedloop.standins.terminal import Terminal, WireFaults
+    from closedloop.standins.terminal import Terminal
 
     if name not in STANDINS:
         raise ConfigError(f"{name}: there is no such stand-in (there: {', '.join(STANDINS)})")
     standin = STANDINS[name]()
-    with Terminal(standin, faults=WireFaults(split, merge, dropped, corrupted)) as terminal:
+    wrong = parse_faults(faults or [], standin.actions)
+    with Terminal(standin, faults=wrong.wire) as terminal:
+        for action, values in wrong.actions:
+            try:
+                terminal.act(action, *values)
+            except TypeError:
+                need = "no number" if values else "a number"
+                raise ConfigError(f"--fault = {action}: it needs {need}") from None
         needed = "".join(f", {key}: {value}" for key, value in SETTINGS.get(name, {}).items())
         out.print(
             f"{name} on {terminal.path} (settings: {{port: {terminal.path}{needed}}}) — {DISCLAIMER}", soft_wrap=True
         )
-        out.print(f"hands: trigger, {', '.join(standin.actions)}", soft_wrap=True)
+        out.print(f"hands: trigger, pull-plug, {', '.join(standin.actions)}", soft_wrap=True)
         try:
             for line in sys.stdin:
                 _act(terminal, line.split())
@@ -99,6 +119,9 @@ def _act(terminal: Any, words: list[str]) -> None:
         return
     if words == ["trigger"]:
         out.print("fired" if terminal.trigger() else "did not fire")
+        return
+    if words == ["pull-plug"]:
+        terminal.vanish()
         return
     try:
         terminal.act(words[0], *(float(word) for word in words[1:]))

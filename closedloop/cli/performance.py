@@ -160,7 +160,7 @@ def _effects(options: Options, recording: Recording) -> TriggerEffects:
         is_eeg = np.array([role == "eeg" for role in recording.roles])
         artifact, latency_s = (
             SimulatedStimulator(profile, NoSettings()).artifact(rate_hz, is_eeg),
-            profile.latency.latency_s,
+            profile.latency.known_s,
         )
     divider, divider_uv = (None, 0.0) if options.divider is None else _divider(options.divider, recording)
     return TriggerEffects(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.table import Table
 
-from closedloop.cli.terminal import ERROR_STATUS, INTERRUPTED_STATUS, err, fail, out, show_progress
+from closedloop.cli.terminal import ERROR_STATUS, INTERRUPTED_STATUS, err, fail, out, show_progress, warn
 from closedloop.files import DISCLAIMER
 
 if TYPE_CHECKING:
@@ -81,11 +81,14 @@ def run(
 def _load(pipeline: str, recording: str | None, trigger: str | None) -> "tuple[Pipeline, Stimulator]":
     from closedloop.calibration.whole_plan import check_whole_plan
     from closedloop.config.load import load_device_of, load_pipeline, with_recording, with_trigger
+    from closedloop.config.measured import check_measured
 
     loaded = load_pipeline(pipeline)
     if recording is not None:
         loaded = with_recording(loaded, recording)
     profile = load_device_of(loaded)
+    for unmeasured in check_measured(loaded, profile):
+        warn(f"{unmeasured}; it counts as 0 here")
     if (said := check_whole_plan(loaded, profile)) is not None:
         err.print(said, soft_wrap=True, highlight=False)
     device = profile.value

@@ -24,6 +24,12 @@ def report(message: str) -> None:
         err.print(Text.assemble(("error: ", "bold red"), message), soft_wrap=True, highlight=False)
 
 
+def warn(message: str) -> None:
+    """Print a warning's one line."""
+    with suppress(OSError):
+        err.print(Text.assemble(("warning: ", "bold yellow"), message), soft_wrap=True, highlight=False)
+
+
 def fail(message: str, status: int) -> NoReturn:
     """Print an error's one line and exit with a status."""
     report(message)

@@ -6,7 +6,8 @@ from pydantic import Field, RootModel
 
 from closedloop.config.limits import DeviceLimits
 from closedloop.config.model import Model
-from closedloop.config.quantity import Delay, NotNegative, Positive
+from closedloop.config.quantity import Channels, Delay, NotNegative, Positive, Unit
+from closedloop.config.source import StreamQuery
 
 Text = Annotated[str, Field(min_length=1)]
 
@@ -14,10 +15,15 @@ Text = Annotated[str, Field(min_length=1)]
 class Latency(Model):
     """From trigger to pulse."""
 
-    latency_s: Delay
-    """In s."""
+    latency_s: Delay | None
+    """In s; null: not measured, so that no live session arms a real stimulator."""
     origin: Text
-    """How it was measured, when, and by whom."""
+    """How it was measured, when, and by whom; or how to measure it."""
+
+    @property
+    def known_s(self) -> float:
+        """In s; 0 where it is not measured."""
+        return 0.0 if self.latency_s is None else self.latency_s
 
 
 class Artifact(Model):
@@ -84,10 +90,10 @@ class Stimulator(Model):
 class AmplifierDelay(Model):
     """From electrode to time stamp."""
 
-    delay_s: Delay
-    """In s."""
+    delay_s: Delay | None
+    """In s; null: not measured, so that no live session arms a real stimulator."""
     origin: Text
-    """How it was measured, when, and by whom."""
+    """How it was measured, when, and by whom; or how to measure it."""
 
 
 class AmplifierTrigger(Model):
@@ -109,6 +115,12 @@ class Amplifier(Model):
     kind: Literal["amplifier"]
     name: Text
     """What people call it."""
+    stream: StreamQuery | None = None
+    """Its stream, as its program announces it, for pipelines that name none."""
+    channels: Channels | None = None
+    """Names of the stream's channels in their order, where its program announces none or others; null: as announced."""
+    unit: Unit | None = None
+    """Unit of EEG and EMG channels where its program does not announce it."""
     delay: AmplifierDelay
     """From electrode to time stamp."""
     trigger: AmplifierTrigger | None = None

@@ -77,11 +77,11 @@ def _check_protocol(pipeline: Pipeline, device: Stimulator) -> None:
 
 
 def _check_lead(pipeline: Pipeline, device: Stimulator) -> None:
-    lead_s = pipeline.source.delay_s + device.latency.latency_s + pipeline.target.plan_ahead_s + LEAD_STEP_S
+    lead_s = pipeline.source.delay_s + device.latency.known_s + pipeline.target.plan_ahead_s + LEAD_STEP_S
     if lead_s > LONGEST_LEAD_S:
         raise Fault(
             ("source", "delay_s"),
-            f" = {pipeline.source.delay_s:g}: with the device's latency_s = {device.latency.latency_s:g}, "
+            f" = {pipeline.source.delay_s:g}: with the device's latency_s = {device.latency.known_s:g}, "
             f"target.plan_ahead_s = {pipeline.target.plan_ahead_s:g} and {LEAD_STEP_S:g} s for one step of the grid it "
             f"takes a prediction of {lead_s:g} s (at most {LONGEST_LEAD_S:g})",
         )

@@ -1,25 +1,27 @@
 """Loading pipelines and devices, and checking that they fit each other."""
 
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
-from importlib.metadata import entry_points
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Generic, TypeVar
 
 from pydantic import BaseModel, ValidationError
 from ruamel.yaml import YAML
 
+from closedloop.config.amplifier import with_amplifier
 from closedloop.config.complaint import complaint
 from closedloop.config.device import Amplifier, Device, Line, Stimulator
 from closedloop.config.document import Document, read_document
 from closedloop.config.estimators import Plugin
 from closedloop.config.fault import Fault
 from closedloop.config.fit import check_fit
+from closedloop.config.installed import check_installed, load_installed
 from closedloop.config.model import Model
 from closedloop.config.pipeline import Pipeline
 from closedloop.config.shipped import shipped_folder
-from closedloop.config.source import Lsl, Playback, TriggerChannel
+from closedloop.config.source import Lsl, Playback
 from closedloop.errors import ConfigError
 
 T = TypeVar("T", covariant=True)
@@ -66,36 +68,35 @@ def _pipeline(document: Document) -> Loaded[Pipeline]:
     loaded = Loaded(_validated(document, Pipeline), document)
     for name, signal in loaded.value.signals.items():
         if isinstance(signal.estimator, Plugin):
-            keys = ("signals", name, "estimator", "name")
-            _check_installed(document, keys, signal.estimator.name, "closedloop.estimators", "method")
-    return _with_amplifier(loaded)
+            with _at(document, "signals", name, "estimator", "name"):
+                check_installed("closedloop.estimators", signal.estimator.name, "method")
+    amplifier = load_amplifier_of(loaded)
+    if amplifier is None:
+        return loaded
+    try:
+        return Loaded(with_amplifier(loaded.value, amplifier.value), document)
+    except Fault as fault:
+        raise ConfigError(f"{loaded.place(*fault.keys)}: {'.'.join(map(str, fault.keys))}{fault}") from None
 
 
-def _with_amplifier(pipeline: Loaded[Pipeline]) -> Loaded[Pipeline]:
-    """Return the pipeline with the delay of the amplifier that its live source names."""
+def load_amplifier_of(pipeline: Loaded[Pipeline]) -> Loaded[Amplifier] | None:
+    """Load the amplifier that a live pipeline names; None where it names none, or is not live.
+
+    Raises
+    ------
+    ConfigError
+        Where there is no such device, or it is no amplifier.
+    """
     source = pipeline.value.source
     if not isinstance(source, Lsl) or source.device is None:
-        return pipeline
-    keys = ("source", "device")
-    if "delay_s" in source.model_fields_set:
-        raise ConfigError(
-            f"{pipeline.place('source', 'delay_s')}: source.delay_s = {source.delay_s:g}: give it or source.device, "
-            "whose delay is taken, not both"
-        )
-    try:
-        document = read_document(_find(source.device, "devices", pipeline.path.parent))
-    except ConfigError as error:
-        raise ConfigError(f"{pipeline.place(*keys)}: {'.'.join(keys)} = {error}") from None
+        return None
+    with _at(pipeline.document, "source", "device"):
+        path = _find(source.device, "devices", pipeline.path.parent)
+    document = read_document(path)
     device = _device(document)
     if not isinstance(device, Amplifier):
         raise ConfigError(f"{document.place(('kind',))}: kind = {device.kind}: must be amplifier")
-    known: dict[str, Any] = {"delay_s": device.delay.delay_s}
-    if device.trigger is not None and source.trigger_channel is None:
-        known["trigger_channel"] = TriggerChannel(
-            name=device.trigger.channel, latency_s=device.trigger.latency_s, threshold=device.trigger.threshold
-        )
-    source = source.model_copy(update=known)
-    return Loaded(pipeline.value.model_copy(update={"source": source}), pipeline.document)
+    return Loaded(device, document)
 
 
 def amplifier_path(pipeline: Loaded[Pipeline]) -> Path:
@@ -141,7 +142,8 @@ def check_file(path: Path, further: Callable[[Loaded[Pipeline], Loaded[Stimulato
     document = read_document(path)
     if not {"kind", "driver", "delay"}.isdisjoint(document.root):
         device = _device(document)
-        return f"a {device.kind}, {device.name}"
+        article = "an" if isinstance(device, Amplifier) else "a"
+        return f"{article} {device.kind}, {device.name}"
     pipeline = _pipeline(document)
     stimulator = load_device_of(pipeline)
     said = None if further is None else further(pipeline, stimulator)
@@ -156,11 +158,8 @@ def load_device_of(pipeline: Loaded[Pipeline]) -> Loaded[Stimulator]:
     ConfigError
         Where there is none, or the pipeline asks for what its profile forbids.
     """
-    keys = ("stimulator", "device")
-    try:
+    with _at(pipeline.document, "stimulator", "device"):
         path = _find(pipeline.value.stimulator.device, "devices", pipeline.path.parent)
-    except ConfigError as error:
-        raise ConfigError(f"{pipeline.place(*keys)}: {'.'.join(keys)} = {error}") from None
     document = read_document(path)
     device = _device(document)
     if not isinstance(device, Stimulator):
@@ -173,20 +172,14 @@ def load_device_of(pipeline: Loaded[Pipeline]) -> Loaded[Stimulator]:
 def _device(document: Document) -> Stimulator | Amplifier:
     device = _validated(document, Device).root
     if isinstance(device, Stimulator):
-        _check_installed(document, ("driver",), device.driver, "closedloop.stimulators", "driver")
         _check_settings(document, device)
     return device
 
 
 def _check_settings(document: Document, device: Stimulator) -> None:
-    """Refuse settings that the driver does not know; a driver whose own needs are not installed is told of on use."""
-    (point,) = (p for p in entry_points(group="closedloop.stimulators") if p.name == device.driver)
-    try:
-        model: type[BaseModel] = point.load().settings_model
-    except ImportError as error:
-        raise ConfigError(
-            f"{document.place(('driver',))}: driver = {device.driver}: what it needs is not installed: {error}"
-        ) from None
+    """Refuse a driver that is not there, and settings that it does not know."""
+    with _at(document, "driver"):
+        model: type[BaseModel] = load_installed("closedloop.stimulators", device.driver, "driver").settings_model
     given = document.root.get("settings", {})
     try:
         model.model_validate(given)
@@ -200,14 +193,13 @@ def _check_settings(document: Document, device: Stimulator) -> None:
         ) from None
 
 
-def _check_installed(document: Document, keys: tuple[str, ...], name: str, group: str, what: str) -> None:
-    """Refuse a name that no installed package announces under an entry point's group."""
-    installed = sorted(point.name for point in entry_points(group=group))
-    if name not in installed:
-        raise ConfigError(
-            f"{document.place(keys)}: {'.'.join(keys)} = {name}: there is no such {what} "
-            f"(installed: {', '.join(installed)})"
-        )
+@contextmanager
+def _at(document: Document, *keys: str) -> Iterator[None]:
+    """Say of an error that begins with a value where that stands."""
+    try:
+        yield
+    except ConfigError as error:
+        raise ConfigError(f"{document.place(keys)}: {'.'.join(keys)} = {error}") from None
 
 
 def with_recording(pipeline: Loaded[Pipeline], recording: str) -> Loaded[Pipeline]:

@@ -6,7 +6,7 @@ from pydantic import Field, model_validator
 
 from closedloop.config.fault import Fault
 from closedloop.config.model import Model
-from closedloop.config.quantity import Channel, Channels, Delay, NotNegative, Positive
+from closedloop.config.quantity import Channel, Channels, Delay, NotNegative, Positive, Unit
 
 
 class Playback(Model):
@@ -112,13 +112,16 @@ class Lsl(Model):
     """EEG arrives live, over the Lab Streaming Layer."""
 
     type: Literal["lsl"]
-    stream: StreamQuery
-    """Which stream."""
+    stream: StreamQuery = StreamQuery(type="EEG")
+    """Which stream; where it is not given, that of the device, or the one whose type is EEG."""
     device: Annotated[str, Field(min_length=1)] | None = None
-    """The amplifier: the name of a file in devices/, or a path; its delay is taken. null: delay_s is."""
+    """The amplifier: the name of a file in devices/, or a path; its delay is taken, and its stream, channels, unit and
+    trigger channel where they are not given here. null: delay_s is."""
+    channels: Channels | None = None
+    """Names of the stream's channels in their order, where it announces none, or others; null: as announced."""
     delay_s: Delay = 0.01
     """Electrode to time stamp, in s."""
-    unit: Literal["uV", "mV", "V", "nV"] | None = None
+    unit: Unit | None = None
     """Unit of EEG and EMG channels where the stream does not say it; null: the stream must."""
     trigger_channel: TriggerChannel | None = None
     """Where triggers are seen; each is compared to latency_s, and one that drifts or is not seen disarms."""

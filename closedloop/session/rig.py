@@ -177,7 +177,7 @@ def measure_rig(
             n_channels=len(facts.channels),
             n_pulses=n_pulses,
             interval_s=interval_s + GOLDEN / facts.sfreq,
-            latency_s=device.latency.latency_s,
+            latency_s=device.latency.known_s,
             max_data_age_s=pipeline.limits.max_data_age_s,
             max_lateness_s=pipeline.limits.max_lateness_s,
             min_interval_s=device.limits.min_interval_s,

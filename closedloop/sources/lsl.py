@@ -25,7 +25,7 @@ Waiting = Callable[[str], bool]
 """Told what is waited for; returns whether to go on waiting."""
 
 MICROVOLTS = {
-    **dict.fromkeys(("microvolts", "microvolt", "uv", "µv", "μv"), 1.0),
+    **dict.fromkeys(("microvolts", "microvolt", "uv", "µv", "μv", "uvolt", "µvolt", "μvolt"), 1.0),
     **dict.fromkeys(("millivolts", "millivolt", "mv"), 1e3),
     **dict.fromkeys(("volts", "volt", "v"), 1e6),
     **dict.fromkeys(("nanovolts", "nanovolt", "nv"), 1e-3),
@@ -312,20 +312,19 @@ def stream_facts(info: pylsl.StreamInfo, source: Lsl) -> StreamFacts:
         Where channels have no labels, two have one label, or a unit is missing or unknown.
     """
     where = describe(info)
-    labels = info.get_channel_labels() or []
-    if len(labels) != info.channel_count() or not all(labels):
-        named = sum(bool(label) for label in labels)
-        raise StreamError(
-            f"source.stream: {where} names {named} of its {info.channel_count()} channels "
-            "(desc/channels/channel/label): channels are found by name"
-        )
-    names = tuple(clean_label(label) for label in labels)
+    names = _names(info, source, where)
     for name in names:
         if names.count(name) > 1:
             raise StreamError(f"source.stream: {where}: {names.count(name)} channels are named {name} (limit: 1)")
     kinds = [str(kind or info.type()).lower() for kind in (info.get_channel_types() or [None] * len(names))]
     roles = tuple(ROLES.get(kind, "misc") for kind in kinds)
     units = tuple(str(unit or "") for unit in (info.get_channel_units() or [None] * len(names)))
+    if source.trigger_channel is not None:  # some programs say of all their channels that they are EEG
+        seen = clean_label(source.trigger_channel.name)
+        roles = tuple(
+            "trigger" if name == seen and unit.strip().lower() not in MICROVOLTS else role
+            for name, unit, role in zip(names, units, roles, strict=True)
+        )
     scale = [
         _scale(name, unit, source.unit, where) if role in {"eeg", "emg"} else _scale_of_others(role, unit)
         for name, role, unit in zip(names, roles, units, strict=True)
@@ -343,6 +342,23 @@ def stream_facts(info: pylsl.StreamInfo, source: Lsl) -> StreamFacts:
         units=units,
         scale=np.array(scale),
     )
+
+
+def _names(info: pylsl.StreamInfo, source: Lsl, where: str) -> tuple[str, ...]:
+    """Return the channels' names: those that are given, or else those that are announced."""
+    n = info.channel_count()
+    if source.channels is not None:
+        if len(source.channels) != n:
+            raise StreamError(f"source.channels: {len(source.channels)} names; {where} has {n} channels")
+        return tuple(clean_label(name) for name in source.channels)
+    labels = info.get_channel_labels() or []
+    if len(labels) != n or not all(labels):
+        named = sum(bool(label) for label in labels)
+        raise StreamError(
+            f"source.stream: {where} names {named} of its {n} channels (desc/channels/channel/label): channels are "
+            "found by name: give theirs as source.channels, in the stream's order"
+        )
+    return tuple(clean_label(label) for label in labels)
 
 
 def _scale_of_others(role: Role, unit: str) -> float:

@@ -52,24 +52,29 @@ class DuoMag:
         self.recharge, self.output = Delay(), Delay()
         self._upper_bits = {0b100: 0, 0b110: 0}
         self._last: int | None = None
+        self._deaf = False
         self._next_s: float | None = None
         self._charged_s = float("-inf")
         self._knob, self._edge = 0, False
 
     @property
     def actions(self) -> Mapping[str, Callable[..., None]]:
-        """What a hand at the device can do, by name; each is called with the time in s."""
+        """What a hand can do at the device, and what can be wrong with it, by name; each called with the time in s."""
         return {
             "remove-coil": lambda _now_s: self._coil(0),
             "attach-coil": lambda _now_s, number=1.0: self._coil(int(number)),
             "set-coil-temperature": lambda _now_s, adc: self._heat(int(adc)),
             "turn-knob": lambda _now_s, percent: self._turn(int(percent)),
+            "lose-byte": lambda _now_s: setattr(self, "_deaf", True),
+            "say-255": lambda _now_s: setattr(self, "_odd_bytes", (255, 255, 0, 254)),
         }
 
     def receive(self, data: bytes, now_s: float) -> bytes:
         """Take bytes off the wire; nothing is acknowledged but in the stream."""
         for byte in data:
-            if byte == self._last:
+            if self._deaf:  # to one byte: what came doubled counts as single
+                self._deaf = False
+            elif byte == self._last:
                 self._obey(byte, now_s)
                 self._last = None
             else:

@@ -18,7 +18,7 @@ class StandIn(Protocol):
 
     @property
     def actions(self) -> Mapping[str, Callable[..., None]]:
-        """What a hand at the device can do, by name, such as ``remove-coil`` or ``turn-knob``.
+        """What a hand at the device can do, and what can be wrong with it, by name, such as ``turn-knob``.
 
         Each is called with the time in s, and with a number where there is one to choose.
         """

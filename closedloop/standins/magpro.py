@@ -58,6 +58,7 @@ class MagPro:
         code = MODELS.index(model)
         self.state = State(code, ODD_MODEL_BYTE if odd_model_byte else code)
         self._hangs_when_malformed, self.hung = hangs_when_malformed, False
+        self._settle_s = SETTLE_S
         self._commands = Commands()
         self.pulses_s: list[float] = []
         self._coming: list[tuple[float, Settings]] = []
@@ -67,7 +68,7 @@ class MagPro:
 
     @property
     def actions(self) -> Mapping[str, Callable[..., None]]:
-        """What a hand at the device can do, by name; each is called with the time in s."""
+        """What a hand can do at the device, and what can be wrong with it, by name; each called with the time in s."""
         return {
             "remove-coil": lambda _now_s: self._coil(0),
             "attach-coil": lambda _now_s, number=DEFAULT_COIL: self._coil(int(number)),
@@ -77,6 +78,9 @@ class MagPro:
             "press-disable": lambda _now_s: self._say(self._enable(on=False)),
             "change-mode": lambda _now_s, mode: self._change(int(mode)),
             "change-direction": lambda _now_s, code: self._reverse(int(code)),
+            "turn-page": lambda _now_s, page: self._say(self._turn_page(int(page))),
+            "settle-after": lambda _now_s, seconds: setattr(self, "_settle_s", seconds),
+            "hang-when-malformed": lambda _now_s: setattr(self, "_hangs_when_malformed", True),
             "leave-half-frame": lambda _now_s: self._leave_half(),
             "restart": lambda _now_s: self._restart(),
         }
@@ -188,7 +192,9 @@ class MagPro:
     def _settle(self, values: bytes, now_s: float) -> bytes:
         mode, direction, waveform, burst = values[2:6]
         interval, ratio = int.from_bytes(values[6:8], "big"), int.from_bytes(values[8:10], "big")
-        self._coming.append((now_s + SETTLE_S, Settings(mode, direction, waveform, burst, interval / 10, ratio / 100)))
+        self._coming.append(
+            (now_s + self._settle_s, Settings(mode, direction, waveform, burst, interval / 10, ratio / 100))
+        )
         return b""
 
     def _set_delays(self, values: bytes) -> bytes:

@@ -85,7 +85,7 @@ class MagstimBody:
 
     @property
     def actions(self) -> Mapping[str, Callable[..., None]]:
-        """What a hand at the device can do."""
+        """What a hand at the device can do, and what can be wrong with it."""
         return {
             "remove-coil": lambda now_s: self._by_hand(now_s, coil=False),
             "attach-coil": lambda now_s: self._by_hand(now_s, coil=True, replace_coil=False),

@@ -5,6 +5,7 @@ refusals (wrong data or conflict), and that pulses, frequency and duration follo
 """
 
 import math
+from collections.abc import Callable, Mapping
 
 from closedloop.standins.magstim_body import Event, MagstimBody
 from closedloop.standins.magstim_wire import BadDataError, ConflictError, number
@@ -62,6 +63,11 @@ class Rapid2StandIn(MagstimBody):
         if new:
             self._handlers |= {b"x": lambda _data, _now_s: b"", b"n": self._set_delay, b"o": self._tell_delay}
             self._lengths[b"n"] = 6 if self.firmware == 9 else 7
+
+    @property
+    def actions(self) -> Mapping[str, Callable[..., None]]:
+        """What a hand at the device can do, and what can be wrong with it."""
+        return {**super().actions, "rest": self._rest}
 
     @property
     def train_mode(self) -> bool:
@@ -190,6 +196,12 @@ class Rapid2StandIn(MagstimBody):
     def _recharge_s(self) -> float:
         rest_s = self.wait_s() if self.train_mode else 2.0 if self.enhanced else 1.0 / self.fastest_hz()
         return max(rest_s, self.charge_delay_ms / 1000)
+
+    def _rest(self, now_s: float, seconds: float) -> None:
+        """Wait as after a train, with the parameters locked."""
+        self.pass_time(now_s)
+        self.ready, self.locked = False, True
+        self._ready_at_s = self._locked_until_s = now_s + seconds
 
     def _fire(self, now_s: float) -> None:
         super()._fire(now_s)

@@ -20,7 +20,7 @@ TURN_S = 0.002
 
 @dataclass(frozen=True)
 class WireFaults:
-    """What happens to bytes that a stand-in sends.
+    """What happens to bytes that a stand-in sends, and to those that are sent to it.
 
     Attributes
     ----------
@@ -34,6 +34,10 @@ class WireFaults:
         What comes before the first answer.
     seed
         Of what is random.
+    deaf, mishears
+        Share of the bytes sent to it that never arrive, and of those that arrive with one bit turned.
+    vanishes_after
+        How many bytes it sends before its plug is pulled; None: it stays.
     """
 
     split: bool = False
@@ -42,6 +46,9 @@ class WireFaults:
     corrupted: float = 0.0
     garbage: bytes = b""
     seed: int = 1
+    deaf: float = 0.0
+    mishears: float = 0.0
+    vanishes_after: int | None = None
 
 
 NO_FAULTS = WireFaults()
@@ -66,7 +73,9 @@ class Terminal:
     path
         What a program opens.
     dropped, corrupted
-        How many bytes never arrived, and how many with one bit turned.
+        How many bytes never arrived, and how many with one bit turned, of both directions.
+    sent
+        How many bytes arrived.
     """
 
     def __init__(
@@ -78,7 +87,7 @@ class Terminal:
         self._end = threading.Event()
         self._held, self._held_s = b"", 0.0
         self._garbage = faults.garbage
-        self.dropped = self.corrupted = 0
+        self.dropped = self.corrupted = self.sent = 0
         self._ours, self._theirs = os.openpty()
         os.set_blocking(self._ours, False)  # what nobody reads is lost, as on a wire
         tty.setraw(self._theirs)
@@ -99,6 +108,9 @@ class Terminal:
         self._end.set()
         if self._thread.is_alive():
             self._thread.join()
+        self._unplug()
+
+    def _unplug(self) -> None:
         for fd in (self._ours, self._theirs):
             with suppress(OSError):
                 os.close(fd)
@@ -120,13 +132,17 @@ class Terminal:
             data = b""
             if readable:
                 with suppress(OSError):  # nobody has the port open
-                    data = os.read(self._ours, 4096)
+                    data = self._damaged(os.read(self._ours, 4096), self.faults.deaf, self.faults.mishears)
             with self._lock:
                 now_s = self._clock()
                 answer = self._standin.pass_time(now_s)
                 if data:
                     answer += self._standin.receive(data, now_s)
             self._send(answer)
+            limit = self.faults.vanishes_after
+            if limit is not None and self.sent >= limit:
+                self._end.set()
+                self._unplug()
 
     def _send(self, answer: bytes) -> None:
         if self.faults.merge:
@@ -138,19 +154,22 @@ class Terminal:
                 answer, self._held = self._held + answer, b""
         if not answer:
             return
-        answer, self._garbage = self._garbage + self._damaged(answer), b""
+        answer = self._damaged(answer, self.faults.dropped, self.faults.corrupted)
+        answer, self._garbage = self._garbage + answer, b""
         for piece in [bytes([byte]) for byte in answer] if self.faults.split else [answer]:
             self._put(piece)
             if self.faults.split:
                 time.sleep(SPLIT_S)
 
-    def _damaged(self, data: bytes) -> bytes:
+    def _damaged(self, data: bytes, dropped: float, corrupted: float) -> bytes:
+        if not dropped and not corrupted:
+            return data
         sent = bytearray()
         for byte in data:
             drawn = self._random.random()
-            if drawn < self.faults.dropped:
+            if drawn < dropped:
                 self.dropped += 1
-            elif drawn < self.faults.dropped + self.faults.corrupted:
+            elif drawn < dropped + corrupted:
                 self.corrupted += 1
                 sent.append(byte ^ (1 << self._random.randrange(8)))
             else:
@@ -158,5 +177,6 @@ class Terminal:
         return bytes(sent)
 
     def _put(self, data: bytes) -> None:
+        limit = self.faults.vanishes_after
         with suppress(OSError):
-            os.write(self._ours, data)
+            self.sent += os.write(self._ours, data if limit is None else data[: max(0, limit - self.sent)])

@@ -1,15 +1,10 @@
 """A Deymed DuoMAG, set and watched over its virtual serial port."""
 
-import time
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import TracebackType
-from typing import ClassVar, Literal, NoReturn, Self
+from typing import ClassVar, Literal
 
-import numpy as np
-from numpy.typing import NDArray
-
-from closedloop.config.device import Stimulator as Profile
 from closedloop.config.model import Model
 from closedloop.errors import StimulatorError
 from closedloop.stimulators import duomag_frames as frames
@@ -17,6 +12,7 @@ from closedloop.stimulators.duomag_settings import DuoMagSettings
 from closedloop.stimulators.duomag_stream import DuoMagStream
 from closedloop.stimulators.intensity import whole_percent
 from closedloop.stimulators.port import Port
+from closedloop.stimulators.serial_driver import SerialDriver
 from closedloop.stimulators.status import Identity, Status
 
 CHARGE_S = 2.0
@@ -24,7 +20,7 @@ CHARGE_S = 2.0
 POLL_S = 0.05
 
 
-class DuoMag:
+class DuoMag(SerialDriver[DuoMagSettings, DuoMagStream]):
     """A DuoMAG that fires at its trigger input; use it in a ``with`` block, and from one thread only.
 
     **No command is known that arms or disarms it, and it has no keep-alive.** This driver holds the intensity at 0
@@ -34,55 +30,12 @@ class DuoMag:
 
     Its stream has no check, so that a state counts only once two frames in a row tell it. Its layout, the known
     commands and what is assumed of them are in `closedloop.stimulators.duomag_frames`.
-
-    Parameters
-    ----------
-    profile
-        Name and limits.
-    settings
-        Port, coils and delays.
-    clock, sleep
-        Time in s and how to wait, for the device's own waits; the wire's time-outs are always real.
-
-    Raises
-    ------
-    StimulatorError
-        From any method where the device cannot be used as asked, or tells nothing.
     """
 
     settings_model: ClassVar[type[Model]] = DuoMagSettings
-
-    def __init__(
-        self,
-        profile: Profile,
-        settings: DuoMagSettings,
-        *,
-        clock: Callable[[], float] = time.monotonic,
-        sleep: Callable[[float], None] = time.sleep,
-    ) -> None:
-        self._profile, self._settings = profile, settings
-        self._clock, self._sleep = clock, sleep
-        self._open = ExitStack()
-        self._stream: DuoMagStream | None = None
-        self._percent = 0
-        self._is_open = self._armed = self._configured = False
-
-    def __enter__(self) -> Self:
-        with ExitStack() as stack:
-            settings = self._settings
-            port = stack.enter_context(Port(settings.port, baud=settings.baud, stop_bits=2, name=self._profile.name))
-            stream = DuoMagStream(port, reply_s=settings.reply_s)
-            stream.newest()
-            self._stream, self._is_open = stream, True
-            stack.callback(self._leave)
-            self._quench()
-            self._open = stack.pop_all()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._open.close()
+    stop_bits = 2
+    _percent = 0
+    _configured = False
 
     @property
     def identity(self) -> Identity:
@@ -94,16 +47,6 @@ class DuoMag:
     def status_every_s(self) -> float:
         """How often its state should be asked for, in s."""
         return self._settings.status_every_s
-
-    @property
-    def recovered(self) -> int:
-        """How many commands took effect only when sent again."""
-        return 0 if self._stream is None else self._stream.recovered
-
-    @property
-    def refused(self) -> int:
-        """How many commands or questions came to nothing."""
-        return 0 if self._stream is None else self._stream.refused
 
     def status(self) -> Status:
         """Read the device's state; it is armed where its intensity is above 0, and tells no temperature in °C."""
@@ -119,22 +62,16 @@ class DuoMag:
     def set_intensity(self, percent_of_maximum: float) -> None:
         """Choose the intensity in whole percent of the maximum; the device gets it when it is armed, and not before."""
         percent = whole_percent(percent_of_maximum, self._profile)
-        self._disarmed_or_refuse("the intensity is changed")
+        self._only_disarmed("the intensity is changed")
         self._percent = percent
 
     def configure(self) -> None:
         """Set the delays of recharging and of the trigger output where that is wanted, and read them back."""
-        self._disarmed_or_refuse("the settings are changed")
+        self._only_disarmed("the settings are changed")
         self._configured = False
         self._set_delay(frames.RECHARGE, "recharge", self._settings.recharge_delay_ms)
         self._set_delay(frames.OUTPUT, "output", self._settings.output_delay_ms)
         self._configured = True
-
-    def set_train(self, pulses: int, frequency_hz: float) -> None:  # noqa: ARG002 - a protocol's
-        """Take a single pulse only: no command is known with which one trigger would start more."""
-        self._disarmed_or_refuse("the train is changed")
-        if pulses != 1:
-            self._refuse(f"a train of {pulses} pulses: one trigger gives one pulse only")
 
     @contextmanager
     def armed(self) -> Iterator[None]:
@@ -146,7 +83,7 @@ class DuoMag:
             Where something is wrong with the device, where it does not recharge in time, and where it cannot be
             turned to 0.
         """
-        self._disarmed_or_refuse("it is armed again")
+        self._only_disarmed("it is armed again")
         if not self._configured:
             self._refuse("configure it first")
         if self._percent == 0:
@@ -177,9 +114,21 @@ class DuoMag:
             self._refuse(f"it is not ready to fire: {status.fault or 'it recharges'}")
         return "yes" if self._speak().once(frames.fire(), lambda told: not told.charged) else "unknown"
 
-    def artifact(self, sfreq: float, eeg: NDArray[np.bool_]) -> NDArray[np.float64]:  # noqa: ARG002 - a protocol's
-        """Return nothing, of shape (0, n_channels): a real device leaves its artifact in the EEG itself."""
-        return np.zeros((0, eeg.size))
+    def _connect(self, port: Port) -> DuoMagStream:
+        return DuoMagStream(port, reply_s=self._settings.reply_s)
+
+    def _identify(self) -> None:
+        self._speak().newest()
+
+    def _take_over(self) -> None:
+        self._quench()
+
+    def _leave(
+        self, _kind: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
+    ) -> None:
+        """Turn it to 0."""
+        self._armed, self._configured, self._percent = False, False, 0
+        self._quench()
 
     def _faults(self, told: frames.DuoState) -> list[str]:
         found = list(told.faults)
@@ -219,22 +168,3 @@ class DuoMag:
             self._write_intensity(0)
         except StimulatorError as error:
             raise StimulatorError(f"{error}; it may still fire at a trigger: turn it off at the device") from error
-
-    def _leave(self) -> None:
-        self._armed, self._configured, self._percent = False, False, 0
-        try:
-            self._quench()
-        finally:
-            self._is_open = False
-
-    def _disarmed_or_refuse(self, what: str) -> None:
-        if self._armed:
-            self._refuse(f"disarm before {what}")
-
-    def _speak(self) -> DuoMagStream:
-        if self._stream is None or not self._is_open:
-            self._refuse("it is not open")
-        return self._stream
-
-    def _refuse(self, why: str) -> NoReturn:
-        raise StimulatorError(f"{self._profile.name}: {why}")

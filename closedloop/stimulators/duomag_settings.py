@@ -4,17 +4,15 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from closedloop.config.model import Model
 from closedloop.config.quantity import Positive
+from closedloop.stimulators.serial_driver import SerialSettings
 
 DelayMs = Annotated[float, Field(ge=0.0, le=1270.0)]
 
 
-class DuoMagSettings(Model):
+class DuoMagSettings(SerialSettings):
     """A Deymed DuoMAG at its virtual serial port."""
 
-    port: Annotated[str, Field(min_length=1)]
-    """Serial port, such as /dev/ttyUSB0."""
     baud: Annotated[int, Field(ge=300)] = 1_000_000
     """Line speed in bit/s."""
     coils: Annotated[

@@ -7,7 +7,6 @@ pulse.
 """
 
 from contextlib import AbstractContextManager
-from importlib.metadata import entry_points
 from types import TracebackType
 from typing import Literal, Protocol, Self
 
@@ -15,8 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from closedloop.config.device import Stimulator as Profile
+from closedloop.config.installed import load_installed
 from closedloop.config.model import Model
-from closedloop.errors import StimulatorError
+from closedloop.errors import ConfigError, StimulatorError
 from closedloop.stimulators.status import Identity, Status
 
 SIMULATED = "simulated"
@@ -63,7 +63,10 @@ class Stimulator(Protocol):
         ...
 
     def set_train(self, pulses: int, frequency_hz: float) -> None:
-        """Set what one trigger starts: so many pulses at a frequency in Hz; 1 is a single pulse."""
+        """Set what one trigger starts: so many pulses at a frequency in Hz.
+
+        1 is a single pulse; its frequency is how fast triggers come at most, which a device may refuse.
+        """
         ...
 
     def armed(self) -> AbstractContextManager[None]:
@@ -112,13 +115,10 @@ def find_driver(name: str) -> Driver:
     StimulatorError
         Where none has it, or what it needs is not installed.
     """
-    found = {point.name: point for point in entry_points(group="closedloop.stimulators")}
-    if name not in found:
-        raise StimulatorError(f"driver = {name}: there is no such driver (installed: {', '.join(sorted(found))})")
     try:
-        driver: Driver = found[name].load()
-    except ImportError as error:
-        raise StimulatorError(f"driver = {name}: what it needs is not installed: {error}") from None
+        driver: Driver = load_installed("closedloop.stimulators", name, "driver")
+    except ConfigError as error:
+        raise StimulatorError(f"driver = {error}") from None
     return driver
 
 

@@ -1,15 +1,11 @@
 """A MagVenture MagPro (R30 and X100 families), configured and watched over its serial port."""
 
-import time
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from types import TracebackType
-from typing import ClassVar, Literal, NoReturn, Self
+from typing import ClassVar, Literal
 
-import numpy as np
-from numpy.typing import NDArray
-
-from closedloop.config.device import Stimulator as Profile
 from closedloop.config.model import Model
 from closedloop.errors import StimulatorError
 from closedloop.stimulators import magpro_frames as frames
@@ -19,14 +15,17 @@ from closedloop.stimulators.magpro_link import MagProLink
 from closedloop.stimulators.magpro_settings import MagProSettings
 from closedloop.stimulators.magpro_setup import Setup
 from closedloop.stimulators.port import Port
+from closedloop.stimulators.serial_driver import SerialDriver
 from closedloop.stimulators.status import Identity, Status
 
 SWITCH_S = 2.0
 """How long the device may take to be enabled or disabled."""
 POLL_S = 0.05
+SETTINGS_EVERY_S = 5.0
+"""How often `status` also reads the settings: they alone tell the current's direction."""
 
 
-class MagPro:
+class MagPro(SerialDriver[MagProSettings, MagProLink]):
     """A MagPro that fires at its trigger input; use it in a ``with`` block, and from one thread only.
 
     **It has no keep-alive.** Once it is enabled it stays enabled until somebody disables it: where the host dies, hangs
@@ -35,60 +34,15 @@ class MagPro:
 
     Its front panel stays live: a hand may turn the knob, disable it or change its mode at any time. Each state that is
     read is compared with what was set, and a difference is a fault.
-
-    Parameters
-    ----------
-    profile
-        Name and limits.
-    settings
-        Port, model and mode.
-    clock, sleep
-        Time in s and how to wait, for the device's own waits; the wire's time-outs are always real.
-
-    Raises
-    ------
-    StimulatorError
-        From any method where the device cannot be used as asked, or does not answer.
     """
 
     settings_model: ClassVar[type[Model]] = MagProSettings
-
-    def __init__(
-        self,
-        profile: Profile,
-        settings: MagProSettings,
-        *,
-        clock: Callable[[], float] = time.monotonic,
-        sleep: Callable[[float], None] = time.sleep,
-    ) -> None:
-        self._profile, self._settings = profile, settings
-        self._clock, self._sleep = clock, sleep
-        self._open = ExitStack()
-        self._setup: Setup | None = None
-        self._identity: Identity | None = None
-        self._percent = 0
-        self._is_open = self._armed = self._configured = False
-        self._pulses = 1
-
-    def __enter__(self) -> Self:
-        with ExitStack() as stack:
-            settings = self._settings
-            port = stack.enter_context(Port(settings.port, baud=settings.baud, name=self._profile.name))
-            port.drain()
-            link = MagProLink(port, reply_s=settings.reply_s)
-            self._identify(link)
-            self._setup = Setup(link, settings, self._profile.limits, self._sleep)
-            self._is_open = True
-            stack.callback(self._leave)
-            self._switch(on=False)
-            self._setup.write_amplitude(0)
-            self._open = stack.pop_all()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._open.close()
+    _setup: Setup | None = None
+    _identity: Identity | None = None
+    _percent, _pulses = 0, 1
+    _configured = False
+    _settings_at_s = -math.inf
+    _reversed = ""
 
     @property
     def identity(self) -> Identity:
@@ -103,27 +57,19 @@ class MagPro:
         return self._settings.status_every_s
 
     @property
-    def recovered(self) -> int:
-        """How many exchanges came about only when tried again."""
-        return 0 if self._setup is None else self._setup.link.recovered
-
-    @property
-    def refused(self) -> int:
-        """How many exchanges never came about."""
-        return 0 if self._setup is None else self._setup.link.refused
-
-    @property
     def pulses_told(self) -> int:
         """How many pulses the device has told of, as far as was read, whoever started them."""
-        return 0 if self._setup is None else self._setup.link.pulses_told
+        return 0 if self._wire is None else self._wire.pulses_told
 
     def status(self) -> Status:
-        """Ask the device for its state.
+        """Ask the device for its state, and every few seconds for its settings.
 
-        It does not tell whether it has recharged: ready is enabled, by this driver, and without a fault. Nor does
-        it tell the current direction, which is compared when it is armed.
+        It does not tell whether it has recharged: ready is enabled, by this driver, and without a fault.
         """
-        told = self._speak().link.status()
+        told = self._speak().status()
+        if self._configured and self._clock() - self._settings_at_s >= SETTINGS_EVERY_S:
+            self._reversed = "; ".join(self._set_up().settings_differences("current_direction"))
+            self._settings_at_s = self._clock()
         fault = "; ".join(self._faults(told))
         return Status(
             armed=told.enabled,
@@ -137,21 +83,21 @@ class MagPro:
     def set_intensity(self, percent_of_maximum: float) -> None:
         """Set the intensity in whole percent of the maximum stimulator output, and read it back."""
         percent = whole_percent(percent_of_maximum, self._profile)
-        self._disarmed_or_refuse("the intensity is changed")
+        self._only_disarmed("the intensity is changed")
         self._percent = percent
-        self._speak().write_amplitude(self._percent)
+        self._set_up().write_amplitude(self._percent)
 
     def configure(self) -> None:
         """Set mode, waveform and current direction, and the delays where that is wanted; read all of it back.
 
         One trigger then gives one pulse.
         """
-        self._disarmed_or_refuse("the settings are changed")
+        self._only_disarmed("the settings are changed")
         self._configured = False
-        setup = self._speak()
+        setup = self._set_up()
         setup.write_settings()
         setup.write_delays()
-        self._configured = True
+        self._reversed, self._settings_at_s, self._configured = "", self._clock(), True
         self.set_train(1, 1.0)
 
     def set_train(self, pulses: int, frequency_hz: float) -> None:
@@ -160,10 +106,10 @@ class MagPro:
         A train is one sequence of the timing page that an external trigger starts; that the device then gives exactly
         these pulses is concluded from the names on that page and was not seen.
         """
-        self._disarmed_or_refuse("the train is changed")
+        self._only_disarmed("the train is changed")
         self._configured_or_refuse()
         self._configured = False  # until what one trigger starts is known again
-        self._speak().write_train(pulses, frequency_hz)
+        self._set_up().write_train(pulses, frequency_hz)
         self._pulses, self._configured = pulses, True
 
     @contextmanager
@@ -175,10 +121,10 @@ class MagPro:
         StimulatorError
             Where something is wrong with the device, where it is not enabled in time, and where it cannot be disabled.
         """
+        self._only_disarmed("it is armed again")
         self._configured_or_refuse()
-        if self._armed:
-            self._refuse("it is armed already")
-        if fault := self.status().fault or "; ".join(self._speak().settings_differences()):
+        self._settings_at_s = -math.inf
+        if fault := self.status().fault:
             self._refuse(f"it cannot be armed: {fault}")
         try:
             self._switch(on=True)
@@ -202,14 +148,14 @@ class MagPro:
             self._refuse("arm it before it is fired")
         if self._pulses != 1:
             self._refuse(f"a train of {self._pulses} pulses starts by the trigger input only")
-        return "yes" if self._speak().link.fire() else "unknown"
+        return "yes" if self._speak().fire() else "unknown"
 
-    def artifact(self, sfreq: float, eeg: NDArray[np.bool_]) -> NDArray[np.float64]:  # noqa: ARG002 - a protocol's
-        """Return nothing, of shape (0, n_channels): a real device leaves its artifact in the EEG itself."""
-        return np.zeros((0, eeg.size))
+    def _connect(self, port: Port) -> MagProLink:
+        port.drain()
+        return MagProLink(port, reply_s=self._settings.reply_s)
 
-    def _identify(self, link: MagProLink) -> None:
-        told = link.status()
+    def _identify(self) -> None:
+        told = self._speak().status()
         if told.model != frames.MODELS.index(self._settings.model):
             known = told.model < len(frames.MODELS)
             model = frames.MODELS[told.model] if known else f"an unknown model (code {told.model})"
@@ -218,12 +164,38 @@ class MagPro:
             )
         self._identity = Identity(f"MagVenture MagPro {self._settings.model}", serial_number=str(told.serial_number))
 
+    def _take_over(self) -> None:
+        self._setup = Setup(self._speak(), self._settings, self._profile.limits, self._sleep)
+        self._switch(on=False)
+        self._setup.write_amplitude(0)
+
+    def _leave(
+        self, _kind: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
+    ) -> None:
+        """Disable and turn the amplitude to 0."""
+        setup, self._armed, self._configured, self._percent = self._set_up(), False, False, 0
+        try:
+            self._disable()
+        except StimulatorError:
+            with suppress(StimulatorError):  # of the two, that it may be enabled is what has to be told
+                setup.write_amplitude(0)
+            raise
+        setup.write_amplitude(0)
+
     def _faults(self, told: frames.DeviceStatus) -> list[str]:
-        return faults_of(told, self._settings, percent=self._percent, armed=self._armed, configured=self._configured)
+        found = faults_of(told, self._settings, percent=self._percent, armed=self._armed, configured=self._configured)
+        if self._configured and self._reversed:
+            found.append(f"by hand, {self._reversed}")
+        page, wanted = self._speak().page, self._set_up().page_of(self._pulses)
+        if self._configured and page not in (None, wanted):
+            found.append(
+                f"by hand, its screen is at page {page}, not {wanted}: a trigger may start something else there"
+            )
+        return found
 
     def _switch(self, *, on: bool) -> None:
         """Enable once, so that a hand at the panel has the last word; disable again and again."""
-        link, until_s = self._speak().link, self._clock() + SWITCH_S
+        link, until_s = self._speak(), self._clock() + SWITCH_S
         if on:
             link.tell(frames.enable(on=True))
         ask = frames.ask_status() if on else frames.enable(on=False) + frames.ask_status()
@@ -238,32 +210,11 @@ class MagPro:
         except StimulatorError as error:
             raise StimulatorError(f"{error}; it may still be enabled: press Disable at the device") from error
 
-    def _leave(self) -> None:
-        """Disable, turn the amplitude to 0 and forget the port."""
-        setup, self._armed, self._configured, self._percent = self._speak(), False, False, 0
-        try:
-            self._disable()
-        except StimulatorError:
-            with suppress(StimulatorError):  # of the two, that it may be enabled is what has to be told
-                setup.write_amplitude(0)
-            raise
-        else:
-            setup.write_amplitude(0)
-        finally:
-            self._is_open = False
-
     def _configured_or_refuse(self) -> None:
         if not self._configured:
             self._refuse("configure it first: what one trigger starts is not known")
 
-    def _disarmed_or_refuse(self, what: str) -> None:
-        if self._armed:
-            self._refuse(f"disarm before {what}")
-
-    def _speak(self) -> Setup:
-        if self._setup is None or not self._is_open:
-            self._refuse("it is not open")
+    def _set_up(self) -> Setup:
+        self._speak()
+        assert self._setup is not None  # made when it was opened
         return self._setup
-
-    def _refuse(self, why: str) -> NoReturn:
-        raise StimulatorError(f"{self._profile.name}: {why}")

@@ -17,9 +17,23 @@ WAVEFORMS = ("monophasic", "biphasic", "half-sine", "biphasic-burst")
 CURRENT_DIRECTIONS = ("normal", "reverse")
 """Each name's place is its code on the wire."""
 
-STATUS, AMPLITUDE, DIDT, TEMPERATURE, SETTINGS, DELAYS, TRAIN, PAGE = 0x00, 0x01, 0x02, 0x03, 0x09, 0x0A, 0x0B, 0x0C
-"""First byte of what the device sends; ``02`` comes after every pulse, and where a device is enabled."""
-BODY_LENGTHS = {STATUS: 9, AMPLITUDE: 4, DIDT: 4, TEMPERATURE: 4, SETTINGS: 10, DELAYS: 8, TRAIN: 14, PAGE: 14}
+STATUS, AMPLITUDE, DIDT, TEMPERATURE, TURNED = 0x00, 0x01, 0x02, 0x03, 0x08
+SETTINGS, DELAYS, TRAIN, PAGE = 0x09, 0x0A, 0x0B, 0x0C
+"""First byte of what the device sends.
+
+``02`` comes after every pulse, and where a device is enabled; ``08`` where its screen turns to another page.
+"""
+BODY_LENGTHS = {
+    STATUS: 9,
+    AMPLITUDE: 4,
+    DIDT: 4,
+    TEMPERATURE: 4,
+    TURNED: 4,
+    SETTINGS: 10,
+    DELAYS: 8,
+    TRAIN: 14,
+    PAGE: 14,
+}
 """How long each is at least; the last three were never told in full."""
 
 MAIN_PAGE, TIMING_PAGE = 1, 2
@@ -195,6 +209,11 @@ def page_of(body: bytes) -> int:
 def pulse_slope(body: bytes) -> int | None:
     """Return di/dt in A/µs where a body tells of a pulse; a device that is enabled tells a slope of 0: no pulse."""
     return body[1] if body[0] == DIDT and len(body) == BODY_LENGTHS[DIDT] and body[1] > 0 else None
+
+
+def page_turned_to(body: bytes) -> int | None:
+    """Return the page where a body tells, asked or not, that the screen turned to it."""
+    return body[1] if body[0] == TURNED and len(body) == BODY_LENGTHS[TURNED] else None
 
 
 class FrameReader:

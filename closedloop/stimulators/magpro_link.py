@@ -31,12 +31,15 @@ class MagProLink:
         Exchanges that came about only when tried again, and those that never did.
     pulses_told
         How many pulses the device has told of, whoever started them.
+    page
+        Where the screen was when the device told of it last; None where that is not known.
     """
 
     def __init__(self, port: Port, *, reply_s: float) -> None:
         self._port, self._reply_s = port, reply_s
         self._reader = frames.FrameReader()
         self.recovered = self.refused = self.pulses_told = 0
+        self.page: int | None = None
 
     @property
     def name(self) -> str:
@@ -112,6 +115,8 @@ class MagProLink:
 
     def _note(self, body: bytes) -> None:
         self.pulses_told += frames.pulse_slope(body) is not None
+        if (page := frames.page_turned_to(body)) is not None:
+            self.page = page
 
     def _bounded(self, taken: int) -> int:
         if taken > MOST_BYTES:

@@ -4,18 +4,16 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from closedloop.config.model import Model
 from closedloop.config.quantity import Positive
+from closedloop.stimulators.serial_driver import SerialSettings
 
 
-class MagProSettings(Model):
-    """A MagVenture MagPro at a serial port.
+class MagProSettings(SerialSettings):
+    """A MagVenture MagPro at a serial port, which leads to its COM2 by three crossed wires.
 
     Twin, dual and burst are not offered: one trigger would then give more pulses than the caller counts.
     """
 
-    port: Annotated[str, Field(min_length=1)]
-    """Serial port that leads to the device's COM2 by three crossed wires, such as /dev/ttyUSB0."""
     baud: Annotated[int, Field(ge=300)] = 38400
     """Line speed in bit/s."""
     model: Literal["R30", "X100", "R30+Option", "X100+Option", "R30+Option+Mono", "MST"]

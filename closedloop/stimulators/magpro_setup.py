@@ -51,11 +51,12 @@ class Setup:
         frame = frames.set_settings(frames.MODELS.index(self.settings.model), **self._codes())
         self._write_until_read(frame, self.settings_differences)
 
-    def settings_differences(self) -> list[str]:
-        """Read the settings; say in words what is not as it should be."""
+    def settings_differences(self, *names: str) -> list[str]:
+        """Read the settings; say in words what is not as it should be, of all that is set or of what is named."""
         body = self.link.ask(frames.ask_settings(), frames.SETTINGS, "settings")
         told = vars(frames.DeviceSettings.parse(body))
-        return [difference(what, code, told[what]) for what, code in self._codes().items() if told[what] != code]
+        wanted = {what: code for what, code in self._codes().items() if what in (names or told)}
+        return [difference(what, code, told[what]) for what, code in wanted.items() if told[what] != code]
 
     def _codes(self) -> dict[str, int]:
         settings = self.settings
@@ -84,7 +85,8 @@ class Setup:
     def write_train(self, pulses: int, frequency_hz: float) -> None:
         """Set what one trigger starts, and turn to its page; both are read back where trains are used, else neither."""
         self._check_train(pulses, frequency_hz)
-        page = frames.MAIN_PAGE if pulses == 1 else frames.TIMING_PAGE
+        page = self.page_of(pulses)
+        self.link.page = None  # what it told before is old
         if not self.settings.trains:
             self.link.tell(frames.set_page(page))
             return
@@ -98,6 +100,11 @@ class Setup:
             return found + ([] if on_page == page else [f"page {on_page} instead of {page}"])
 
         self._write_until_read(frames.set_page(page) + frames.set_train(control, frequency_hz, pulses), differences)
+
+    @staticmethod
+    def page_of(pulses: int) -> int:
+        """Return the page at which one trigger starts so many pulses."""
+        return frames.MAIN_PAGE if pulses == 1 else frames.TIMING_PAGE
 
     def _check_train(self, pulses: int, frequency_hz: float) -> None:
         most = min(MOST_PULSES, self.limits.max_pulses_per_session)

@@ -9,14 +9,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Literal
 
-import numpy as np
-from numpy.typing import NDArray
-
 from closedloop.errors import StimulatorError
 from closedloop.stimulators import magstim_frames as frames
+from closedloop.stimulators.intensity import whole_percent
 from closedloop.stimulators.magstim_faults import LAPSED, fault_in_words
 from closedloop.stimulators.magstim_frames import Instrument, Rapid, Verdict
-from closedloop.stimulators.magstim_session import MagstimSession
+from closedloop.stimulators.magstim_session import MagstimSession, S
 from closedloop.stimulators.status import Status
 
 READY_WITHIN_S = 2.0
@@ -30,10 +28,8 @@ TEMPERATURE_EVERY_S = 10.0
 """It takes turns in `status` with what changes faster."""
 
 
-class MagstimDriver(MagstimSession):
+class MagstimDriver(MagstimSession[S]):
     """A Magstim stimulator; use it in a ``with`` block, from one thread."""
-
-    _armed = False
 
     @property
     def status_every_s(self) -> float:
@@ -53,7 +49,7 @@ class MagstimDriver(MagstimSession):
         StimulatorError
             Above the profile's limit, no whole percent, while the device is armed, or where it is not taken.
         """
-        percent = self._whole_percent(percent_of_maximum)
+        percent = whole_percent(percent_of_maximum, self._profile)
         self._only_disarmed("the intensity is changed")
         self._check_intensity(percent)
         change = percent - self._tell().power
@@ -62,25 +58,11 @@ class MagstimDriver(MagstimSession):
         self._wait(abs(change) * (SLEW_UP_S if change > 0 else SLEW_DOWN_S) + SLEW_MARGIN_S)
         found = self._tell().power
         if found != percent:
-            raise StimulatorError(f"{self._name}: intensity = {found} % was read back where {percent} % was set")
+            self._refuse(f"intensity = {found} % was read back where {percent} % was set")
 
     def configure(self) -> None:
         """Write the settings: opening it has done all that there is."""
         self._only_disarmed("it is configured")
-
-    def set_train(self, pulses: int, frequency_hz: float) -> None:
-        """Set what one trigger starts; here it must be 1 pulse.
-
-        Raises
-        ------
-        StimulatorError
-            For any other number, and while the device is armed.
-        """
-        self._only_disarmed("the train is changed")
-        if pulses != 1:
-            raise StimulatorError(
-                f"{self._name}: pulses = {pulses} at {frequency_hz:g} Hz: a trigger of a {self.model} starts 1"
-            )
 
     @contextmanager
     def armed(self) -> Iterator[None]:
@@ -138,9 +120,9 @@ class MagstimDriver(MagstimSession):
         StimulatorError
             Where the device is not armed, or says that it does not fire.
         """
-        link = self._connection()
+        link = self._speak()
         if not self._armed:
-            raise StimulatorError(f"{self._name}: it cannot fire: it is not armed")
+            self._refuse("it cannot fire: it is not armed")
         try:
             reply = link.ask_once(frames.FIRE)
         except StimulatorError:  # of the port, which may have failed behind the command; `status` will say so
@@ -148,30 +130,11 @@ class MagstimDriver(MagstimSession):
         if reply is None or reply.verdict is Verdict.UNKNOWN:
             return "unknown"
         if reply.value is None:
-            raise StimulatorError(f"{self._name}: it did not fire: {reply.verdict.value}")
+            self._refuse(f"it did not fire: {reply.verdict.value}")
         return "yes" if Instrument.READY in reply.value else "unknown"
-
-    def artifact(self, sfreq: float, eeg: NDArray[np.bool_]) -> NDArray[np.float64]:  # noqa: ARG002 - the interface's
-        """Return what a pulse adds to played-back samples: nothing, of shape (0, n_channels)."""
-        return np.zeros((0, eeg.size))
-
-    def _whole_percent(self, percent_of_maximum: float) -> int:
-        limit = self._profile.limits.max_percent_of_maximum
-        if not 0.0 <= percent_of_maximum <= limit:
-            raise StimulatorError(
-                f"{self._name}: intensity = {percent_of_maximum:g} % of the maximum is not within 0 to {limit:g}"
-            )
-        if percent_of_maximum != int(percent_of_maximum):
-            raise StimulatorError(f"{self._name}: intensity = {percent_of_maximum:g} % is not a whole percent")
-        return int(percent_of_maximum)
 
     def _check_intensity(self, percent: int) -> None:
         """Raise where what is set does not go with an intensity."""
-
-    def _only_disarmed(self, what: str) -> None:
-        self._connection()
-        if self._armed:
-            raise StimulatorError(f"{self._name}: disarm before {what}")
 
     def _wait(self, duration_s: float) -> None:
         """Let time pass, and keep the device alive meanwhile."""
@@ -181,20 +144,20 @@ class MagstimDriver(MagstimSession):
             self._tell()
 
     def _arm(self) -> None:
-        reply = self._connection().ask(frames.ARM)
+        reply = self._speak().ask(frames.ARM)
         told = self._told
         self._tell()
         # A conflict is also what an armed device may answer to a second command, sent since the first answer was lost.
         if reply.verdict is not Verdict.ACCEPTED and not told.on:
             resting = "it rests after a train" if Rapid.WAIT in told.state.rapid else ""
             why = fault_in_words(told, armed=False) or resting or reply.verdict.value
-            raise StimulatorError(f"{self._name}: it cannot be armed: {why}")
+            self._refuse(f"it cannot be armed: {why}")
         until_s = self._clock() + READY_WITHIN_S
         while fault_in_words(told, armed=True) or not told.ready:
             if fault := fault_in_words(told, armed=True):
-                raise StimulatorError(f"{self._name}: it cannot be armed: {fault}")
+                self._refuse(f"it cannot be armed: {fault}")
             if not self._clock() < until_s:
-                raise StimulatorError(f"{self._name}: it is not ready {READY_WITHIN_S:g} s after it was armed")
+                self._refuse(f"it is not ready {READY_WITHIN_S:g} s after it was armed")
             self._sleep(POLL_S)
             self._tell()
 
@@ -205,7 +168,7 @@ class MagstimDriver(MagstimSession):
         finally:
             self._armed = False
         if self._told.on:
-            raise StimulatorError(f"{self._name}: it says that it is armed still, after it was disarmed")
+            self._refuse("it says that it is armed still, after it was disarmed")
 
     def _tell_temperature(self) -> None:
         answer = self._command(frames.TELL_TEMPERATURE, "asked for its temperature")

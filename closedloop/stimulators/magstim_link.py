@@ -26,28 +26,19 @@ class Link:
     ----------
     port
         Open; who opened it closes it.
-    reply_timeout_s
-        How long a whole answer may take.
 
     Attributes
     ----------
-    open
-        Whether its port is.
     recovered
         Exchanges that were damaged and came right when they were repeated.
     refused
         Exchanges that came to nothing: refused by the device, or damaged to the last.
     """
 
-    def __init__(self, port: Port, *, reply_timeout_s: float = REPLY_TIMEOUT_S) -> None:
-        self._port, self._timeout_s = port, reply_timeout_s
+    def __init__(self, port: Port) -> None:
+        self._port = port
         self._late_s = QUIET_S  # at first whatever an earlier program left behind is late
         self.recovered = self.refused = 0
-        self.open = True
-
-    def end(self) -> None:
-        """Mark the port as closed; the counts can still be read."""
-        self.open = False
 
     def ask(self, request: Request[T], *, probe: bool = False) -> Reply[T]:
         """Exchange until an answer is whole; for requests only that do no more when they are sent twice.
@@ -86,7 +77,7 @@ class Link:
         self._late_s = QUIET_S
         self._port.write(request.data)
         buffer = b""
-        until_s = time.monotonic() + self._timeout_s  # the wire's own time, whatever clock a driver has
+        until_s = time.monotonic() + REPLY_TIMEOUT_S  # the wire's own time, whatever clock a driver has
         while len(buffer) < MOST_BYTES and (left_s := until_s - time.monotonic()) > 0.0:
             data = self._port.read(min(left_s, QUIET_S) if buffer == b"?" else left_s)
             if not data:

@@ -2,19 +2,15 @@
 
 import math
 import re
-import time
-from collections.abc import Callable
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 from pydantic import Field
 
-from closedloop.config.device import Stimulator
-from closedloop.errors import StimulatorError
+from closedloop.config.model import Model
 from closedloop.stimulators import magstim_frames as frames
 from closedloop.stimulators import magstim_tables as tables
 from closedloop.stimulators.magstim_driver import MagstimDriver
 from closedloop.stimulators.magstim_frames import Rapid, Request, State
-from closedloop.stimulators.magstim_link import REPLY_TIMEOUT_S
 from closedloop.stimulators.magstim_session import MagstimSettings
 
 FIRMWARES = range(5, 11)
@@ -32,38 +28,15 @@ class Rapid2Settings(MagstimSettings):
     """From firmware 9 on: the code that opens this very unit to remote control, from its vendor."""
 
 
-class Rapid2(MagstimDriver):
+class Rapid2(MagstimDriver[Rapid2Settings]):
     """A Rapid²: one pulse or one train for each trigger.
 
     Enhanced power is not offered: where it is on, percent are not those of the profile's limits.
-
-    Parameters
-    ----------
-    profile
-        Its name and its limits.
-    settings
-        How to reach it, and which one it is.
-    clock, sleep
-        What time it is, and how to let it pass, in s.
-    reply_timeout_s
-        How long a whole answer may take.
     """
 
     model = "Rapid²"
-    settings_model = Rapid2Settings
-
-    def __init__(
-        self,
-        profile: Stimulator,
-        settings: Rapid2Settings,
-        *,
-        clock: Callable[[], float] = time.monotonic,
-        sleep: Callable[[float], None] = time.sleep,
-        reply_timeout_s: float = REPLY_TIMEOUT_S,
-    ) -> None:
-        super().__init__(profile, settings, clock=clock, sleep=sleep, reply_timeout_s=reply_timeout_s)
-        self._settings = settings
-        self._firmware = FIRMWARES.start
+    settings_model: ClassVar[type[Model]] = Rapid2Settings
+    _firmware = FIRMWARES.start
 
     @property
     def wait_after_train_s(self) -> float:
@@ -77,6 +50,8 @@ class Rapid2(MagstimDriver):
 
     def set_train(self, pulses: int, frequency_hz: float) -> None:
         """Set what one trigger starts: 1 pulse, or a train of more at a frequency in steps of 0.1 Hz.
+
+        Of single pulses the frequency is that of the triggers at their fastest; 0 where it is not known.
 
         Raises
         ------
@@ -94,9 +69,8 @@ class Rapid2(MagstimDriver):
         found = self._tell()
         told = (found.pulses, found.decihertz) if Rapid.TRAIN in found.rapid else (1, decihertz)
         if told != (pulses, decihertz):
-            raise StimulatorError(
-                f"{self._name}: {told[0]} pulses at {told[1] / 10:g} Hz were read back where {pulses} at "
-                f"{frequency_hz:g} Hz were set"
+            self._refuse(
+                f"{told[0]} pulses at {told[1] / 10:g} Hz were read back where {pulses} at {frequency_hz:g} Hz were set"
             )
 
     def _check_intensity(self, percent: int) -> None:
@@ -107,20 +81,19 @@ class Rapid2(MagstimDriver):
         """Return the frequency in tenths of a Hz of a train that the device can give at an intensity."""
         most = tables.MOST_PULSES if self._firmware >= 9 else tables.MOST_PULSES_BEFORE_9
         if not 1 <= pulses <= most:
-            raise StimulatorError(f"{self._name}: pulses = {pulses} is not within 1 to {most}")
-        if pulses == 1:
-            return 0
+            self._refuse(f"pulses = {pulses} is not within 1 to {most}")
         if not (math.isfinite(frequency_hz) and abs(10 * frequency_hz - round(10 * frequency_hz)) < 1e-6):
-            raise StimulatorError(f"{self._name}: frequency = {frequency_hz:g} Hz is not in steps of 0.1")
+            self._refuse(f"frequency = {frequency_hz:g} Hz is not in steps of 0.1")
         fastest_hz = tables.fastest_hz(percent, mains_v=self._settings.mains_v, variant=self._settings.variant)
-        if not 0.1 <= frequency_hz <= fastest_hz:
-            raise StimulatorError(
-                f"{self._name}: frequency = {frequency_hz:g} Hz at {percent} % is not within 0.1 to {fastest_hz}"
-            )
+        slowest_hz = 0.1 if pulses > 1 else 0.0
+        if not slowest_hz <= frequency_hz <= fastest_hz:
+            self._refuse(f"frequency = {frequency_hz:g} Hz at {percent} % is not within {slowest_hz:g} to {fastest_hz}")
+        if pulses == 1:
+            return round(10 * frequency_hz)
         longest_s = min(tables.longest_train_s(percent, frequency_hz), 999.9 if self._firmware >= 9 else 99.9)
         if not pulses / frequency_hz <= longest_s:
-            raise StimulatorError(
-                f"{self._name}: a train of {pulses} pulses at {frequency_hz:g} Hz and {percent} % lasts "
+            self._refuse(
+                f"a train of {pulses} pulses at {frequency_hz:g} Hz and {percent} % lasts "
                 f"{pulses / frequency_hz:.1f} s, longer than {longest_s:.1f}"
             )
         return round(10 * frequency_hz)
@@ -128,9 +101,7 @@ class Rapid2(MagstimDriver):
     def _check_model(self, version: str) -> None:
         number = re.fullmatch(r"V?(\d+)(\.\d+)*", version)
         if number is None or int(number[1]) not in FIRMWARES:
-            raise StimulatorError(
-                f"{self._name}: firmware {version} is not known: from {FIRMWARES[0]} to {FIRMWARES[-1]} are"
-            )
+            self._refuse(f"firmware {version} is not known: from {FIRMWARES[0]} to {FIRMWARES[-1]} are")
         self._firmware = int(number[1])
         if not self._knows(self._ask_state()):
             raise self._another(version)
@@ -144,13 +115,11 @@ class Rapid2(MagstimDriver):
             return
         code = self._settings.unlock_code
         if code is None:
-            raise StimulatorError(
-                f"{self._name}: unlock_code is missing: firmware {self._firmware} asks for its unit's"
-            )
+            self._refuse(f"unlock_code is missing: firmware {self._firmware} asks for its unit's")
         instrument = self._command(frames.unlock_remote(code), "controlled remotely: unlock_code is not this unit's")
         self._confirm_remote(instrument)
 
     def _prepare(self) -> None:
         if Rapid.ENHANCED in self._tell().rapid:
-            raise StimulatorError(f"{self._name}: enhanced power is on: switch it off at the device")
+            self._refuse("enhanced power is on: switch it off at the device")
         self.set_train(1, 0.0)

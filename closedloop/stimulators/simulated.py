@@ -5,22 +5,19 @@ played back after it what the profile says: saturation of the amplifier, the dec
 charge, the muscles' twitch, and at a set delay the step that the recharging capacitor makes.
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from types import TracebackType
-from typing import ClassVar, Literal, Self
+from typing import ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from closedloop.config.device import Artifact, Stimulator
 from closedloop.config.model import Model
-from closedloop.errors import StimulatorError
+from closedloop.stimulators.driver import SilentDriver
+from closedloop.stimulators.intensity import check_percent
 from closedloop.stimulators.status import Identity, Status
 
 ROOM_C = 25.0
 """Temperature of a coil that nothing has warmed."""
-STATUS_EVERY_S = 1.0
 MUSCLE_DELAY_S = 0.004
 MUSCLE_HZ = 90.0
 """A twitch begins a few ms after the pulse and swings at this rate (recalled, not measured)."""
@@ -32,7 +29,7 @@ class NoSettings(Model):
     """The simulated stimulator needs to know nothing."""
 
 
-class SimulatedStimulator:
+class SimulatedStimulator(SilentDriver):
     """A stimulator that exists in this process only.
 
     Parameters
@@ -47,60 +44,23 @@ class SimulatedStimulator:
 
     def __init__(self, profile: Stimulator, settings: Model) -> None:
         del settings
-        self._profile = profile
-        self._armed = False
+        super().__init__(profile)
         self._percent_of_maximum = 0.0
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._armed = False
 
     @property
     def identity(self) -> Identity:
         """What it says that it is."""
         return Identity("simulated stimulator")
 
-    @property
-    def status_every_s(self) -> float:
-        """How often `status` has to be called: it keeps nothing alive."""
-        return STATUS_EVERY_S
-
     def status(self) -> Status:
         """Say how it is: ready while it is armed, and never warm."""
         return Status(self._armed, self._armed, "", self._percent_of_maximum, ROOM_C)
 
-    def configure(self) -> None:
-        """Write the settings: there are none."""
-        if self._armed:
-            raise StimulatorError(f"{self._profile.name}: disarm before it is configured")
-
-    def set_train(self, pulses: int, frequency_hz: float) -> None:
-        """Set what one trigger starts: here always one pulse."""
-        if pulses != 1:
-            raise StimulatorError(
-                f"{self._profile.name}: pulses = {pulses} at {frequency_hz:g} Hz: one trigger starts 1 here"
-            )
-        if self._armed:
-            raise StimulatorError(f"{self._profile.name}: disarm before the train is changed")
-
     def fire(self) -> Literal["yes"]:
         """Fire by command, which nobody hears."""
         if not self._armed:
-            raise StimulatorError(f"{self._profile.name}: arm it before it fires")
+            self._refuse("arm it before it fires")
         return "yes"
-
-    @contextmanager
-    def armed(self) -> Iterator[None]:
-        """Arm for the length of a ``with`` block."""
-        self._armed = True
-        try:
-            yield
-        finally:
-            self._armed = False
 
     @property
     def percent_of_maximum(self) -> float:
@@ -109,14 +69,8 @@ class SimulatedStimulator:
 
     def set_intensity(self, percent_of_maximum: float) -> None:
         """Set the intensity in percent of the maximum stimulator output."""
-        limit = self._profile.limits.max_percent_of_maximum
-        if not 0.0 <= percent_of_maximum <= limit:
-            raise StimulatorError(
-                f"{self._profile.name}: intensity = {percent_of_maximum:g} % of the maximum is not "
-                f"within 0 to {limit:g}"
-            )
-        if self._armed:
-            raise StimulatorError(f"{self._profile.name}: disarm before the intensity is changed")
+        check_percent(percent_of_maximum, self._profile)
+        self._only_disarmed("the intensity is changed")
         self._percent_of_maximum = percent_of_maximum
 
     def artifact(self, sfreq: float, eeg: NDArray[np.bool_]) -> NDArray[np.float64]:

@@ -10,6 +10,7 @@ from closedloop.config.source import Lsl, Playback
 from closedloop.errors import ConfigError
 
 CHECKOUT = Path(__file__).parents[2]
+SHIPPED = [path.stem for path in (CHECKOUT / "devices").glob("*.yaml")]
 PLAYBACK = "  type: playback\n  recording: some.edf\n  start_s: 1.0\n  stop_s: 100.0\n  delay_s: 0.01\n"
 AMPLIFIER = """\
 kind: amplifier
@@ -61,10 +62,9 @@ WRONG = {
         "source.delay_s = 0.01: give it or source.device, whose delay is taken, not both",
     ),
     "a device that there is not": (
-        "  stream: {type: EEG}\n  device: «brainamp",
-        "source.device = brainamp: there is no such file, and none of that name in devices/ "
-        "(there: amplifier, duomag, magstim-200-squared, magstim-bistim-squared, magstim-rapid-squared, "
-        "magventure-r30, magventure-x100, simulated, stimulator)",
+        "  stream: {type: EEG}\n  device: «mitsar",
+        "source.device = mitsar: there is no such file, and none of that name in devices/ "
+        f"(there: {', '.join(sorted([*SHIPPED, 'amplifier', 'stimulator']))})",
     ),
     "a unit that there is not": (
         "  stream: {type: EEG}\n  unit: «pV",

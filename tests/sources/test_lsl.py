@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from closedloop.config.source import Lsl, StreamQuery
+from closedloop.config.source import Lsl, StreamQuery, TriggerChannel
 from closedloop.errors import StreamError
 from closedloop.sources.lsl import (
     MICROVOLTS,
@@ -133,6 +133,7 @@ def test_a_streams_facts_are_what_it_announces():
         ("microvolts", 1.0),
         ("uV", 1.0),
         ("µV", 1.0),
+        ("µVolt", 1.0),
         ("μV", 1.0),
         ("Millivolts", 1e3),
         (" mV ", 1e3),
@@ -165,27 +166,48 @@ def test_another_channel_that_says_that_it_is_a_potential_is_scaled_as_one(unit,
     assert (facts.roles, facts.scale.tolist()) == (("eeg", "misc"), [1.0, scale])
 
 
+def test_channels_may_be_named_where_a_stream_names_none_or_others():
+    for labels in (None, ("Ch0", "Ch1")):
+        given = source("uV").model_copy(update={"channels": ("F3", "EEG O1-Ref")})
+        assert stream_facts(announced(labels, units=None), given).channels == ("F3", "O1")
+
+
+def test_names_for_another_number_of_channels_are_refused(one_line_error):
+    given = source().model_copy(update={"channels": ("F3",)})
+    line = one_line_error(StreamError, lambda: stream_facts(announced(), given))
+    assert line == "source.channels: 1 names; amp (type EEG, 2 channels, 250 Hz, serial 7) has 2 channels"
+
+
+def test_a_trigger_channel_that_a_stream_takes_for_eeg_is_one_where_its_unit_is_none_of_eeg():
+    info = announced(("F3", "triggerStream"), units=("uV", "code"))
+    seen = TriggerChannel(name="triggerStream", latency_s=0.0)
+    assert stream_facts(info, source().model_copy(update={"trigger_channel": seen})).roles == ("eeg", "trigger")
+    with pytest.raises(StreamError, match="is in code, which is no unit of EEG"):
+        stream_facts(info, source())
+
+
 def test_a_trigger_channel_stays_in_its_own_unit():
     info = announced(("F3", "TRIG"), units=("uV", "volts"), types=("EEG", "TRIG"))
     assert stream_facts(info, source()).scale.tolist() == [1.0, 1.0]
 
 
+BY_NAME = "channels are found by name: give theirs as source.channels, in the stream's order"
 WHERE = "source.stream: amp (type EEG, 2 channels, 250 Hz, serial 7)"
 WRONG = {
     "no labels": (
         {"labels": None},
         None,
-        f"{WHERE} names 0 of its 2 channels (desc/channels/channel/label): channels are found by name",
+        f"{WHERE} names 0 of its 2 channels (desc/channels/channel/label): {BY_NAME}",
     ),
     "fewer labels than channels": (
         {"labels": ("F3",), "n_channels": 2},
         None,
-        f"{WHERE} names 1 of its 2 channels (desc/channels/channel/label): channels are found by name",
+        f"{WHERE} names 1 of its 2 channels (desc/channels/channel/label): {BY_NAME}",
     ),
     "an empty label": (
         {"labels": ("F3", "")},
         None,
-        f"{WHERE} names 1 of its 2 channels (desc/channels/channel/label): channels are found by name",
+        f"{WHERE} names 1 of its 2 channels (desc/channels/channel/label): {BY_NAME}",
     ),
     "one label twice": (
         {"labels": ("F3", "F3")},

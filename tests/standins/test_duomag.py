@@ -134,3 +134,19 @@ def test_a_coil_that_is_attached_again_works():
 
 def test_at_0_it_gives_no_pulse():
     assert not charged(0).trigger(1.0)
+
+
+def test_of_a_doubled_byte_one_may_be_lost_and_then_it_counts_for_nothing():
+    device = charged()
+    device.actions["lose-byte"](0.0)
+    device.receive(FIRE, 0.0)
+    assert device.pulses_s == []
+    device.receive(bytes((50, 50)) + FIRE, 0.0)
+    assert device.pulses_s == [0.0]
+
+
+def test_temperatures_may_be_255_like_the_sync_byte():
+    device = charged()
+    device.actions["say-255"](0.0)
+    payload = told(device, 0.5)
+    assert (payload[3], payload[4], payload[12], payload[13]) == (255, 255, 0, 254)

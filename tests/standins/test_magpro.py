@@ -228,3 +228,25 @@ def test_a_stale_half_frame_comes_before_one_answer():
     sent = device.receive(STATUS, 0.0)
     assert sent[:6] == MagPro().receive(SETTINGS, 0.0)[:6]
     assert sent[6:] == device.receive(STATUS, 0.0) == MagPro().receive(STATUS, 0.0)
+
+
+def test_settings_may_take_longer_to_be_in_force():
+    device = MagPro()
+    device.actions["settle-after"](0.0, 2.0)
+    device.receive(frame(bytes((9, 1, 1, 1, 1, 2, 3, 0, 100, 0, 100))), 0.0)
+    (before,) = bodies(device.receive(SETTINGS, 1.99))
+    (after,) = bodies(device.receive(SETTINGS, 2.0))
+    assert (before[3], after[3]) == (0, 1)
+
+
+def test_a_hand_turns_the_page_and_that_is_told():
+    device = MagPro()
+    device.actions["turn-page"](0.0, 2.0)
+    assert bodies(device.pass_time(0.0))[0][:3] == bytes((8, 2, 0))
+
+
+def test_that_it_hangs_can_be_asked_for_later():
+    device = enabled()
+    device.actions["hang-when-malformed"](0.0)
+    device.receive(frame(b"\x77"), 0.0)
+    assert device.hung

@@ -380,3 +380,14 @@ def test_a_train_outside_the_devices_range_is_refused(text):
     device = Rapid2StandIn()
     ask(device, "Q" + UNLOCK_CODE, 0.0)
     assert ask(device, text, 0.0) == bad(text[0])
+
+
+def test_a_rapid2_that_rests_fires_at_no_trigger_and_takes_no_parameters():
+    device = Rapid2StandIn()
+    now_s = ready(device, 0.0, "Q" + UNLOCK_CODE)
+    device.actions["rest"](now_s, 0.8)
+    assert not device.trigger(now_s + 0.5)
+    assert ask(device, "\\@", now_s + 0.6)[2] & 0x04
+    ask(device, "EA", now_s + 0.7)
+    assert ask(device, "B0100", now_s + 0.75) == conflict("B")
+    assert ask(device, "B0100", now_s + 0.81)[:2] == b"B\x89"

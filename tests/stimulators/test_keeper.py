@@ -203,7 +203,7 @@ def test_a_hand_that_disables_it_has_the_last_word():
 
 def test_a_port_that_vanishes_is_told_of_once(bench):
     with ExitStack() as stack:
-        stack.enter_context(pytest.raises(StimulatorError, match="may still be|cannot be"))
+        stack.enter_context(pytest.raises(StimulatorError, match=r"may still be|cannot be"))
         stack.enter_context(bench.kept)
         bench.arm()
         bench.terminal.vanish()

@@ -1,0 +1,83 @@
+"""What all drivers share: what they may be asked at which time, and how they refuse."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import TracebackType
+from typing import NoReturn, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from closedloop.config.device import Stimulator as Profile
+from closedloop.errors import StimulatorError
+
+STATUS_EVERY_S = 1.0
+"""How often a driver that speaks to no device is asked how it is."""
+
+
+class BaseDriver:
+    """A driver of one device, without what only that device knows.
+
+    Parameters
+    ----------
+    profile
+        Name and limits.
+    """
+
+    def __init__(self, profile: Profile) -> None:
+        self._profile, self._name = profile, profile.name
+        self._armed = False
+
+    def artifact(self, sfreq: float, eeg: NDArray[np.bool_]) -> NDArray[np.float64]:  # noqa: ARG002 - a protocol's
+        """Return nothing, of shape (0, n_channels): a real device leaves its artifact in the EEG itself."""
+        return np.zeros((0, eeg.size))
+
+    def set_train(self, pulses: int, frequency_hz: float) -> None:
+        """Set what one trigger starts; here it must be 1 pulse.
+
+        Raises
+        ------
+        StimulatorError
+            For any other number, and while the device is armed.
+        """
+        self._only_disarmed("the train is changed")
+        if pulses != 1:
+            self._refuse(f"pulses = {pulses} at {frequency_hz:g} Hz: one trigger starts 1 pulse here")
+
+    def _only_disarmed(self, what: str) -> None:
+        if self._armed:
+            self._refuse(f"disarm before {what}")
+
+    def _refuse(self, why: str) -> NoReturn:
+        raise StimulatorError(f"{self._name}: {why}")
+
+
+class SilentDriver(BaseDriver):
+    """A driver that speaks to no device: it is armed where this process says so."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._armed = False
+
+    @property
+    def status_every_s(self) -> float:
+        """How often `status` has to be called: it keeps nothing alive."""
+        return STATUS_EVERY_S
+
+    def configure(self) -> None:
+        """Write the settings: there are none to write."""
+        self._only_disarmed("it is configured")
+
+    @contextmanager
+    def armed(self) -> Iterator[None]:
+        """Arm for the length of a ``with`` block."""
+        self._only_disarmed("it is armed again")
+        self._armed = True
+        try:
+            yield
+        finally:
+            self._armed = False
