@@ -26,6 +26,7 @@ import pytest
 from pylsl.util import LostError
 
 from closedloop import cli
+from closedloop.config.device import Latency
 from closedloop.config.load import load_device, resolved_yaml, with_trigger
 from closedloop.dose.record import counters_path
 from closedloop.files import DISCLAIMER
@@ -352,7 +353,9 @@ class StoodIn:
         os.mkfifo(path / "trigger-input")
         self._fd = os.open(path / "trigger-input", os.O_RDWR)
         shipped = load_device("magventure-x100")
-        profile = shipped.model_copy(update={"settings": {**shipped.settings, "port": self._terminal.path}})
+        settings = {**shipped.settings, "port": self._terminal.path}
+        latency = Latency(latency_s=0.01, origin="set by a test")
+        profile = shipped.model_copy(update={"settings": settings, "latency": latency})
         self.device = path / "stood-in.yaml"
         self.device.write_text(resolved_yaml(with_trigger(profile, str(path / "trigger-input"))))
         self._thread = threading.Thread(target=self._run)
