@@ -2,7 +2,7 @@
 
 import json
 import sys
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.table import Column, Table
@@ -11,8 +11,11 @@ from closedloop.cli.terminal import out
 from closedloop.errors import ConfigError
 from closedloop.files import DISCLAIMER
 
+if TYPE_CHECKING:
+    from closedloop.config.device import TriggerBox
+
 devices = typer.Typer(
-    help="Stimulators and amplifiers: their profiles in devices/, and stand-ins that behave as they do.",
+    help="Stimulators, trigger boxes and amplifiers: their profiles in devices/, and stand-ins that behave as they do.",
     no_args_is_help=True,
 )
 LEAST_PERCENT = 1.0
@@ -25,7 +28,7 @@ def list_devices(as_json: Annotated[bool, typer.Option("--json", help="Print JSO
     """List the devices that have a profile."""
     from closedloop.config.load import load_device
     from closedloop.config.shipped import shipped_folder
-    from closedloop.standins.table import STANDINS
+    from closedloop.standins.table import BOXES, STANDINS
 
     found = [(path.stem, load_device(str(path))) for path in sorted(shipped_folder("devices").glob("*.yaml"))]
     rows: list[dict[str, Any]] = [
@@ -34,16 +37,20 @@ def list_devices(as_json: Annotated[bool, typer.Option("--json", help="Print JSO
             "kind": device.kind,
             "called": device.name,
             "driver": getattr(device, "driver", None),
-            "stand_in": name in STANDINS,
+            "line": line.kind if (line := getattr(device, "line", None)) else None,
+            "stand_in": name in STANDINS or name in BOXES,
         }
         for name, device in found
     ]
     if as_json:
         sys.stdout.write(json.dumps(rows, indent=2, ensure_ascii=False) + "\n")
         return
-    table = Table(Column("name", no_wrap=True), "kind", "called", "driver", "stand-in")
+    table = Table(Column("name", no_wrap=True), "kind", "called", "driver or line", "stand-in")
     for row in rows:
-        table.add_row(row["name"], row["kind"], row["called"], row["driver"] or "–", "yes" if row["stand_in"] else "–")
+        speaks = row["driver"] or row["line"] or "–"
+        table.add_row(
+            row["name"], row["kind"].replace("_", " "), row["called"], speaks, "yes" if row["stand_in"] else "–"
+        )
     out.print(table)
     out.print("`closedloop devices show NAME` prints a profile whole; copy its file to say what your own rig measures.")
 
@@ -63,23 +70,25 @@ def simulate_device(
     merge: Annotated[bool, typer.Option(help="Hold each answer back until the next.")] = False,
     dropped: Annotated[float, typer.Option(min=0.0, max=1.0, help="Share of bytes that never arrive.")] = 0.0,
     corrupted: Annotated[float, typer.Option(min=0.0, max=1.0, help="Share of bytes with one bit turned.")] = 0.0,
+    deaf: Annotated[
+        bool, typer.Option(help="Take nothing off the wire: whoever writes finds no room in the end.")
+    ] = False,
 ) -> None:
-    """Stand in for a stimulator on a serial port of its own, until standard input ends or Ctrl-C.
+    """Stand in for a stimulator or a trigger box on a serial port of its own, until standard input ends or Ctrl-C.
 
     A line on standard input is what a hand does at the device: `trigger`, or one of the actions that are listed at the
     start, with a number where one is needed, such as `turn-knob 40`.
     """
-    from closedloop.standins.table import SETTINGS, STANDINS
+    from closedloop.standins.table import BOXES, STANDINS
     from closedloop.standins.terminal import Terminal, WireFaults
 
-    if name not in STANDINS:
-        raise ConfigError(f"{name}: there is no such stand-in (there: {', '.join(STANDINS)})")
-    standin = STANDINS[name]()
+    known = {**STANDINS, **BOXES}
+    if name not in known:
+        raise ConfigError(f"{name}: there is no such stand-in (there: {', '.join(known)})")
+    standin = known[name]()
     with Terminal(standin, faults=WireFaults(split, merge, dropped, corrupted)) as terminal:
-        needed = "".join(f", {key}: {value}" for key, value in SETTINGS.get(name, {}).items())
-        out.print(
-            f"{name} on {terminal.path} (settings: {{port: {terminal.path}{needed}}}) — {DISCLAIMER}", soft_wrap=True
-        )
+        terminal.deaf = deaf
+        out.print(f"{name} on {terminal.path} ({_opened_by(name, terminal.path)}) — {DISCLAIMER}", soft_wrap=True)
         out.print(f"hands: trigger, {', '.join(standin.actions)}", soft_wrap=True)
         try:
             for line in sys.stdin:
@@ -87,6 +96,16 @@ def simulate_device(
         except KeyboardInterrupt:
             pass
         out.print(f"pulses: {len(standin.pulses_s)}")
+
+
+def _opened_by(name: str, path: str) -> str:
+    """Return what a profile has to say to find a stand-in."""
+    from closedloop.standins.table import BOXES, SETTINGS
+
+    if name in BOXES:
+        return f"line: {{box: {name}, path: {path}}}"
+    needed = "".join(f", {key}: {value}" for key, value in SETTINGS.get(name, {}).items())
+    return f"settings: {{port: {path}{needed}}}"
 
 
 def _act(terminal: Any, words: list[str]) -> None:
@@ -108,17 +127,21 @@ def check_device(
     port: Annotated[str | None, typer.Option(help="Its serial port, where the profile's is another.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Identify a stimulator, read its status, arm and disarm it.
+    """Identify a stimulator, read its status, arm and disarm it; open a trigger box and hear whether it answers.
 
-    No pulse is fired. Keep the coil off heads all the same.
+    No pulse is fired. Keep the coil off heads all the same, and disarm what listens to a trigger box: the control lines
+    of a serial port go up whenever it is opened.
     """
-    from closedloop.config.device import Stimulator
+    from closedloop.config.device import Stimulator, TriggerBox
     from closedloop.config.load import load_device
     from closedloop.stimulators.interface import open_stimulator
 
     profile = load_device(name)
+    if isinstance(profile, TriggerBox):
+        _check_box(profile, port, as_json=as_json)
+        return
     if not isinstance(profile, Stimulator):
-        raise ConfigError(f"{name}: kind = {profile.kind}: only a stimulator can be tested")
+        raise ConfigError(f"{name}: kind = {profile.kind}: only a stimulator or a trigger box can be tested")
     if port is not None:
         profile = profile.model_copy(update={"settings": {**profile.settings, "port": port}})
     steps: dict[str, Any] = {}
@@ -139,3 +162,20 @@ def check_device(
         table.add_row(step, ", ".join(told))
     out.print(table)
     out.print(f"{profile.name} can be armed and disarmed; no pulse was fired. {DISCLAIMER}")
+
+
+def _check_box(box: "TriggerBox", port: str | None, *, as_json: bool) -> None:
+    """Open a trigger box, which asks those that answer, and leave it as it was."""
+    from closedloop.stimulators.line import open_line
+
+    line = box.line
+    if port is not None:
+        if "path" not in type(line).model_fields:
+            raise ConfigError(f"--port {port}: {box.name} is not opened by a path (line.kind = {line.kind})")
+        line = line.model_copy(update={"path": port})
+    with open_line(line) as opened:
+        said = {"opened": opened.path, "kind": line.kind}
+    if as_json:
+        sys.stdout.write(json.dumps(said, indent=2, ensure_ascii=False) + "\n")
+        return
+    out.print(f"{box.name} can be opened at {said['opened']}; nothing was fired. {DISCLAIMER}", soft_wrap=True)

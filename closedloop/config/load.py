@@ -9,14 +9,16 @@ from typing import Any, Generic, TypeVar
 from pydantic import BaseModel, ValidationError
 from ruamel.yaml import YAML
 
+from closedloop.config.box import through_box
 from closedloop.config.complaint import complaint
-from closedloop.config.device import Amplifier, Device, Line, Stimulator
+from closedloop.config.device import Amplifier, Device, Stimulator, TriggerBox
 from closedloop.config.document import Document, read_document
 from closedloop.config.estimators import Plugin
 from closedloop.config.fault import Fault
+from closedloop.config.line import BoxLine, BytesLine
 from closedloop.config.model import Model
 from closedloop.config.pipeline import Pipeline, SinglePulse, check_train_interval
-from closedloop.config.shipped import shipped_folder
+from closedloop.config.shelf import find_file
 from closedloop.config.source import Lsl, Playback, TriggerChannel
 from closedloop.errors import ConfigError
 
@@ -62,7 +64,7 @@ def load_pipeline(path: str | Path) -> Loaded[Pipeline]:
     ConfigError
         Where it cannot be read or used; one line with place, key, value and limit.
     """
-    return _pipeline(read_document(_find(path, "pipelines", None)))
+    return _pipeline(read_document(find_file(path, "pipelines", None)))
 
 
 def _pipeline(document: Document) -> Loaded[Pipeline]:
@@ -86,7 +88,7 @@ def _with_amplifier(pipeline: Loaded[Pipeline]) -> Loaded[Pipeline]:
             "whose delay is taken, not both"
         )
     try:
-        document = read_document(_find(source.device, "devices", pipeline.path.parent))
+        document = read_document(find_file(source.device, "devices", pipeline.path.parent))
     except ConfigError as error:
         raise ConfigError(f"{pipeline.place(*keys)}: {'.'.join(keys)} = {error}") from None
     device = _device(document)
@@ -112,10 +114,10 @@ def amplifier_path(pipeline: Loaded[Pipeline]) -> Path:
     source = pipeline.value.source
     if not isinstance(source, Lsl) or source.device is None:
         raise ConfigError(f"{pipeline.place('source')}: source names no amplifier: give source.device")
-    return _find(source.device, "devices", pipeline.path.parent)
+    return find_file(source.device, "devices", pipeline.path.parent)
 
 
-def load_device(path: str | Path) -> Stimulator | Amplifier:
+def load_device(path: str | Path) -> Stimulator | Amplifier | TriggerBox:
     """Load a device's profile from a file, or one that is shipped by its name.
 
     Raises
@@ -123,7 +125,7 @@ def load_device(path: str | Path) -> Stimulator | Amplifier:
     ConfigError
         Where it cannot be read or used; one line with place, key, value and limit.
     """
-    return _device(read_document(_find(path, "devices", None)))
+    return _device(read_document(find_file(path, "devices", None)))
 
 
 def check_file(path: Path) -> str:
@@ -137,7 +139,7 @@ def check_file(path: Path) -> str:
     document = read_document(path)
     if not {"kind", "driver", "delay"}.isdisjoint(document.root):
         device = _device(document)
-        return f"a {device.kind}, {device.name}"
+        return f"a {device.kind.replace('_', ' ')}, {device.name}"
     pipeline = _pipeline(document)
     load_device_of(pipeline)
     return f"a pipeline, {pipeline.value.name}"
@@ -153,7 +155,7 @@ def load_device_of(pipeline: Loaded[Pipeline]) -> Loaded[Stimulator]:
     """
     keys = ("stimulator", "device")
     try:
-        path = _find(pipeline.value.stimulator.device, "devices", pipeline.path.parent)
+        path = find_file(pipeline.value.stimulator.device, "devices", pipeline.path.parent)
     except ConfigError as error:
         raise ConfigError(f"{pipeline.place(*keys)}: {'.'.join(keys)} = {error}") from None
     document = read_document(path)
@@ -165,11 +167,13 @@ def load_device_of(pipeline: Loaded[Pipeline]) -> Loaded[Stimulator]:
     return loaded
 
 
-def _device(document: Document) -> Stimulator | Amplifier:
+def _device(document: Document) -> Stimulator | Amplifier | TriggerBox:
     device = _validated(document, Device).root
     if isinstance(device, Stimulator):
         _check_installed(document, ("driver",), device.driver, "closedloop.stimulators", "driver")
         _check_settings(document, device)
+        if isinstance(device.line, BoxLine):
+            return through_box(document, device)
     return device
 
 
@@ -221,8 +225,8 @@ def with_recording(pipeline: Loaded[Pipeline], recording: str) -> Loaded[Pipelin
 
 
 def with_trigger(device: Stimulator, path: str) -> Stimulator:
-    """Return the device with its trigger line's bytes written to another file."""
-    line = Line(path=path) if device.line is None else device.line.model_copy(update={"path": path})
+    """Return the device with its triggers written to another file: its line's own bytes, where it writes any."""
+    line = device.line.model_copy(update={"path": path}) if isinstance(device.line, BytesLine) else BytesLine(path=path)
     return device.model_copy(update={"line": line})
 
 
@@ -286,22 +290,3 @@ def _validated(document: Document, model: type[M]) -> M:
         return model.model_validate(document.plain())
     except ValidationError as error:
         raise ConfigError(complaint(document, error, model)) from None
-
-
-def _find(path: str | Path, shelf: str, beside: Path | None) -> Path:
-    """Return a file by its path, or by its name from the shelf of such files."""
-    given = Path(path)
-    try:
-        given.stat()
-        return given
-    except OSError as error:
-        if given.suffix in {".yaml", ".yml"}:
-            raise ConfigError(f"{path}: cannot be read: {error.strerror}") from None
-    shelves = [shipped_folder(shelf)]
-    if beside is not None:
-        shelves.insert(0, beside.parent / shelf)
-    for folder in shelves:
-        if (folder / f"{path}.yaml").is_file():
-            return folder / f"{path}.yaml"
-    known = sorted({file.stem for folder in shelves for file in folder.glob("*.yaml")})
-    raise ConfigError(f"{path}: there is no such file, and none of that name in {shelf}/ (there: {', '.join(known)})")

@@ -1,10 +1,13 @@
 """Devices, and pipelines that ask a device for more than it may give."""
 
+from pathlib import Path
+
 import pytest
 
 from closedloop.config.load import check_file, load_device_of, load_pipeline
 from closedloop.errors import ConfigError
 
+SHIPPED = sorted(path.stem for path in (Path(__file__).parents[2] / "devices").glob("*.yaml"))
 AMPLIFIER = """\
 kind: amplifier
 name: Test amplifier
@@ -16,7 +19,7 @@ REFUSED = {
     "a kind that there is not": (
         "kind: stimulator",
         "kind: «coil",
-        "kind = \"coil\": must be one of 'stimulator', 'amplifier'",
+        "kind = \"coil\": must be one of 'stimulator', 'amplifier', 'trigger_box'",
     ),
     "no kind": ("kind: stimulator\n", "«", "the file: the key 'kind' is missing"),
     "an unknown key": (
@@ -162,8 +165,7 @@ def test_a_device_that_is_not_there_is_refused_where_it_is_named(written, pipeli
     said = one_line_error(ConfigError, check_file, path)
     assert said == (
         f"{place}: stimulator.device = magstim: there is no such file, and none of that name in devices/ "
-        "(there: duomag, magstim-200-squared, magstim-bistim-squared, magstim-rapid-squared, magventure-r30, "
-        "magventure-x100, simulated)"
+        f"(there: {', '.join(SHIPPED)})"
     )
 
 

@@ -10,6 +10,7 @@ from closedloop.config.source import Lsl, Playback
 from closedloop.errors import ConfigError
 
 CHECKOUT = Path(__file__).parents[2]
+SHIPPED = [path.stem for path in (CHECKOUT / "devices").glob("*.yaml")]
 PLAYBACK = "  type: playback\n  recording: some.edf\n  start_s: 1.0\n  stop_s: 100.0\n  delay_s: 0.01\n"
 AMPLIFIER = """\
 kind: amplifier
@@ -63,8 +64,7 @@ WRONG = {
     "a device that there is not": (
         "  stream: {type: EEG}\n  device: «brainamp",
         "source.device = brainamp: there is no such file, and none of that name in devices/ "
-        "(there: amplifier, duomag, magstim-200-squared, magstim-bistim-squared, magstim-rapid-squared, "
-        "magventure-r30, magventure-x100, simulated, stimulator)",
+        f"(there: {', '.join(sorted([*SHIPPED, 'amplifier', 'stimulator']))})",
     ),
     "a unit that there is not": (
         "  stream: {type: EEG}\n  unit: «pV",
