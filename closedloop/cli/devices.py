@@ -13,10 +13,10 @@ from closedloop.errors import ConfigError
 from closedloop.files import DISCLAIMER
 
 if TYPE_CHECKING:
-    from closedloop.config.device import Stimulator
+    from closedloop.config.device import Amplifier, Stimulator, TriggerBox
 
 devices = typer.Typer(
-    help="Stimulators and amplifiers: their profiles in devices/, and stand-ins that behave as they do.",
+    help="Stimulators, trigger boxes and amplifiers: their profiles in devices/, and stand-ins that behave as they do.",
     no_args_is_help=True,
 )
 LEAST_PERCENT = 1.0
@@ -30,10 +30,9 @@ def list_devices(as_json: Annotated[bool, typer.Option("--json", help="Print JSO
 
     Latency is from trigger to pulse; an amplifier's, from electrode to time stamp.
     """
-    from closedloop.config.device import Stimulator
     from closedloop.config.load import load_device
     from closedloop.config.shipped import shipped_folder
-    from closedloop.standins.table import STANDINS
+    from closedloop.standins.table import BOXES, STANDINS
 
     found = [(path.stem, load_device(str(path))) for path in sorted(shipped_folder("devices").glob("*.yaml"))]
     rows: list[dict[str, Any]] = [
@@ -42,19 +41,20 @@ def list_devices(as_json: Annotated[bool, typer.Option("--json", help="Print JSO
             "kind": device.kind,
             "called": device.name,
             "driver": getattr(device, "driver", None),
-            "stand_in": name in STANDINS,
-            "latency_s": device.latency.latency_s if isinstance(device, Stimulator) else device.delay.delay_s,
+            "line": line.kind if (line := getattr(device, "line", None)) else None,
+            "stand_in": name in STANDINS or name in BOXES,
+            "latency_s": device.delay.delay_s if isinstance(device, Amplifier) else device.latency.latency_s,
         }
         for name, device in found
     ]
     if as_json:
         sys.stdout.write(json.dumps(rows, indent=2, ensure_ascii=False) + "\n")
         return
-    table = Table(Column("name", no_wrap=True), "kind", "called", "driver", "stand-in", "latency")
+    table = Table(Column("name", no_wrap=True), "kind", "called", "driver or line", "stand-in", "latency")
     for row in rows:
         late = "not measured" if row["latency_s"] is None else f"{1e3 * row['latency_s']:g} ms"
-        there = "yes" if row["stand_in"] else "–"
-        table.add_row(row["name"], row["kind"], row["called"], row["driver"] or "–", there, late)
+        speaks, there = row["driver"] or row["line"] or "–", "yes" if row["stand_in"] else "–"
+        table.add_row(row["name"], row["kind"].replace("_", " "), row["called"], speaks, there, late)
     out.print(table)
     out.print("`closedloop devices show NAME` prints a profile whole; copy its file to say what your own rig measures.")
 
@@ -80,18 +80,19 @@ def simulate_device(
         ),
     ] = None,
 ) -> None:
-    """Stand in for a stimulator on a serial port of its own, until standard input ends or Ctrl-C.
+    """Stand in for a stimulator or a trigger box on a serial port of its own, until standard input ends or Ctrl-C.
 
     A line on standard input is what a hand does at the device: `trigger`, `pull-plug`, or one of those that are listed
     at the start, with a number where one is needed, such as `turn-knob 40`.
     """
     from closedloop.standins.faults import parse_faults
-    from closedloop.standins.table import SETTINGS, STANDINS
+    from closedloop.standins.table import BOXES, STANDINS
     from closedloop.standins.terminal import Terminal
 
-    if name not in STANDINS:
-        raise ConfigError(f"{name}: there is no such stand-in (there: {', '.join(STANDINS)})")
-    standin = STANDINS[name]()
+    known = {**STANDINS, **BOXES}
+    if name not in known:
+        raise ConfigError(f"{name}: there is no such stand-in (there: {', '.join(known)})")
+    standin = known[name]()
     wrong = parse_faults(faults or [], standin.actions)
     with Terminal(standin, faults=wrong.wire) as terminal:
         for action, values in wrong.actions:
@@ -100,10 +101,7 @@ def simulate_device(
             except TypeError:
                 need = "no number" if values else "a number"
                 raise ConfigError(f"--fault = {action}: it needs {need}") from None
-        needed = "".join(f", {key}: {value}" for key, value in SETTINGS.get(name, {}).items())
-        out.print(
-            f"{name} on {terminal.path} (settings: {{port: {terminal.path}{needed}}}) — {DISCLAIMER}", soft_wrap=True
-        )
+        out.print(f"{name} on {terminal.path} ({_opened_by(name, terminal.path)}) — {DISCLAIMER}", soft_wrap=True)
         out.print(f"hands: trigger, pull-plug, {', '.join(standin.actions)}", soft_wrap=True)
         try:
             for line in sys.stdin:
@@ -111,6 +109,16 @@ def simulate_device(
         except KeyboardInterrupt:
             pass
         out.print(f"pulses: {len(standin.pulses_s)}")
+
+
+def _opened_by(name: str, path: str) -> str:
+    """Return what a profile has to say to find a stand-in."""
+    from closedloop.standins.table import BOXES, SETTINGS
+
+    if name in BOXES:
+        return f"line: {{box: {name}, path: {path}}}"
+    needed = "".join(f", {key}: {value}" for key, value in SETTINGS.get(name, {}).items())
+    return f"settings: {{port: {path}{needed}}}"
 
 
 def _act(terminal: Any, words: list[str]) -> None:
@@ -149,16 +157,20 @@ def check_device(
     ] = LEAST_PERCENT,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Identify a stimulator, read its status, arm and disarm it; with --fire also one pulse.
+    """Identify a stimulator, read its status, arm and disarm it; open a trigger box and hear whether it answers.
 
-    Without --fire no pulse is fired. Keep the coil off heads all the same.
+    Without --fire no pulse is fired. Keep the coil off heads all the same, and disarm what listens to a trigger box:
+    the control lines of a serial port go up whenever it is opened.
     """
-    from closedloop.config.device import Stimulator
+    from closedloop.config.device import Stimulator, TriggerBox
     from closedloop.config.load import load_device, with_trigger
 
     profile = load_device(name)
+    if isinstance(profile, TriggerBox):
+        _check_box(profile, port, as_json=as_json)
+        return
     if not isinstance(profile, Stimulator):
-        raise ConfigError(f"{name}: kind = {profile.kind}: only a stimulator can be tested")
+        raise ConfigError(f"{name}: kind = {profile.kind}: only a stimulator or a trigger box can be tested")
     if trigger is not None:
         profile = with_trigger(profile, trigger)
     if port is not None:
@@ -224,3 +236,20 @@ def _fire(profile: "Stimulator", stimulator: Any, percent: float, subject: str) 
         line = None if profile.line is None else stack.enter_context(open_line(profile.line))
         confirmed = fire_once(profile, stimulator, dose, line, percent)
         return {"confirmed": confirmed, "pulses_in_24_h": dose.in_day + dose.pulses}
+
+
+def _check_box(box: "TriggerBox", port: str | None, *, as_json: bool) -> None:
+    """Open a trigger box, which asks those that answer, and leave it as it was."""
+    from closedloop.stimulators.line import open_line
+
+    line = box.line
+    if port is not None:
+        if "path" not in type(line).model_fields:
+            raise ConfigError(f"--port {port}: {box.name} is not opened by a path (line.kind = {line.kind})")
+        line = line.model_copy(update={"path": port})
+    with open_line(line) as opened:
+        said = {"opened": opened.path, "kind": line.kind}
+    if as_json:
+        sys.stdout.write(json.dumps(said, indent=2, ensure_ascii=False) + "\n")
+        return
+    out.print(f"{box.name} can be opened at {said['opened']}; nothing was fired. {DISCLAIMER}", soft_wrap=True)

@@ -1,19 +1,18 @@
-"""A device: the facts of one amplifier or stimulator of a rig, as a YAML file gives them."""
+"""A device: the facts of one amplifier, stimulator or trigger box of a rig, as a YAML file gives them."""
 
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, RootModel
 
 from closedloop.config.limits import DeviceLimits
+from closedloop.config.line import Line, StatedLine, Text
 from closedloop.config.model import Model
 from closedloop.config.quantity import Channels, Delay, NotNegative, Positive, Unit
 from closedloop.config.source import StreamQuery
 
-Text = Annotated[str, Field(min_length=1)]
-
 
 class Latency(Model):
-    """From trigger to pulse."""
+    """From a trigger to what it causes."""
 
     latency_s: Delay | None
     """In s; null: not measured, so that no live session arms a real stimulator."""
@@ -49,22 +48,6 @@ class Artifact(Model):
     """Its time constant, in s."""
 
 
-Bytes = Annotated[str, Field(pattern=r"^([0-9A-Fa-f]{2}){1,16}$")]
-
-
-class Line(Model):
-    """What makes the device fire: bytes that are written to a file, such as a serial port or a pipe."""
-
-    path: Text
-    """The file."""
-    on: Bytes = "01"
-    """What fires, in hexadecimal digits."""
-    off: Bytes | None = "00"
-    """What takes the line back, in hexadecimal digits; null: it falls back by itself."""
-    off_after_s: Annotated[float, Field(gt=0.0, le=0.05)] = 0.005
-    """How long after it, in s."""
-
-
 class Stimulator(Model):
     """A stimulator."""
 
@@ -77,7 +60,7 @@ class Stimulator(Model):
     """From trigger to pulse."""
     limits: DeviceLimits
     """Hard limits."""
-    line: Line | None = None
+    line: StatedLine | None = None
     """Its trigger line; null: the simulated driver needs none."""
     settings: dict[str, Any] = Field(default={})
     """What its driver needs to know, such as its serial port."""
@@ -129,5 +112,28 @@ class Amplifier(Model):
     """Largest value that it can give, in µV."""
 
 
-class Device(RootModel[Annotated[Stimulator | Amplifier, Field(discriminator="kind")]]):
+class BoxLimits(Model):
+    """What a trigger box may never be asked for."""
+
+    min_interval_s: Positive
+    """Shortest time between two triggers, in s."""
+
+
+class TriggerBox(Model):
+    """What turns the loop's trigger into an electrical edge."""
+
+    kind: Literal["trigger_box"]
+    name: Text
+    """What people call it."""
+    line: Line
+    """How it is told to give an edge."""
+    latency: Latency
+    """From the loop's write to the edge at its output; it adds to the stimulator's own."""
+    wiring: Text
+    """What is to be connected with what."""
+    limits: BoxLimits | None = None
+    """Hard limits; null: none are known."""
+
+
+class Device(RootModel[Annotated[Stimulator | Amplifier | TriggerBox, Field(discriminator="kind")]]):
     """One device of a rig."""

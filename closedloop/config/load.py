@@ -11,16 +11,18 @@ from pydantic import BaseModel, ValidationError
 from ruamel.yaml import YAML
 
 from closedloop.config.amplifier import with_amplifier
+from closedloop.config.box import through_box
 from closedloop.config.complaint import complaint
-from closedloop.config.device import Amplifier, Device, Line, Stimulator
+from closedloop.config.device import Amplifier, Device, Stimulator, TriggerBox
 from closedloop.config.document import Document, read_document
 from closedloop.config.estimators import Plugin
 from closedloop.config.fault import Fault
 from closedloop.config.fit import check_fit
 from closedloop.config.installed import check_installed, load_installed
+from closedloop.config.line import BoxLine, BytesLine
 from closedloop.config.model import Model
 from closedloop.config.pipeline import Pipeline
-from closedloop.config.shipped import shipped_folder
+from closedloop.config.shelf import find_file
 from closedloop.config.source import Lsl, Playback
 from closedloop.errors import ConfigError
 
@@ -61,7 +63,7 @@ def load_pipeline(path: str | Path) -> Loaded[Pipeline]:
     ConfigError
         Where it cannot be read or used; one line with place, key, value and limit.
     """
-    return _pipeline(read_document(_find(path, "pipelines", None)))
+    return _pipeline(read_document(find_file(path, "pipelines", None)))
 
 
 def _pipeline(document: Document) -> Loaded[Pipeline]:
@@ -91,7 +93,7 @@ def load_amplifier_of(pipeline: Loaded[Pipeline]) -> Loaded[Amplifier] | None:
     if not isinstance(source, Lsl) or source.device is None:
         return None
     with _at(pipeline.document, "source", "device"):
-        path = _find(source.device, "devices", pipeline.path.parent)
+        path = find_file(source.device, "devices", pipeline.path.parent)
     document = read_document(path)
     device = _device(document)
     if not isinstance(device, Amplifier):
@@ -110,10 +112,10 @@ def amplifier_path(pipeline: Loaded[Pipeline]) -> Path:
     source = pipeline.value.source
     if not isinstance(source, Lsl) or source.device is None:
         raise ConfigError(f"{pipeline.place('source')}: source names no amplifier: give source.device")
-    return _find(source.device, "devices", pipeline.path.parent)
+    return find_file(source.device, "devices", pipeline.path.parent)
 
 
-def load_device(path: str | Path) -> Stimulator | Amplifier:
+def load_device(path: str | Path) -> Stimulator | Amplifier | TriggerBox:
     """Load a device's profile from a file, or one that is shipped by its name.
 
     Raises
@@ -121,7 +123,7 @@ def load_device(path: str | Path) -> Stimulator | Amplifier:
     ConfigError
         Where it cannot be read or used; one line with place, key, value and limit.
     """
-    return _device(read_document(_find(path, "devices", None)))
+    return _device(read_document(find_file(path, "devices", None)))
 
 
 def check_file(path: Path, further: Callable[[Loaded[Pipeline], Loaded[Stimulator]], str | None] | None = None) -> str:
@@ -143,7 +145,7 @@ def check_file(path: Path, further: Callable[[Loaded[Pipeline], Loaded[Stimulato
     if not {"kind", "driver", "delay"}.isdisjoint(document.root):
         device = _device(document)
         article = "an" if isinstance(device, Amplifier) else "a"
-        return f"{article} {device.kind}, {device.name}"
+        return f"{article} {device.kind.replace('_', ' ')}, {device.name}"
     pipeline = _pipeline(document)
     stimulator = load_device_of(pipeline)
     said = None if further is None else further(pipeline, stimulator)
@@ -159,7 +161,7 @@ def load_device_of(pipeline: Loaded[Pipeline]) -> Loaded[Stimulator]:
         Where there is none, or the pipeline asks for what its profile forbids.
     """
     with _at(pipeline.document, "stimulator", "device"):
-        path = _find(pipeline.value.stimulator.device, "devices", pipeline.path.parent)
+        path = find_file(pipeline.value.stimulator.device, "devices", pipeline.path.parent)
     document = read_document(path)
     device = _device(document)
     if not isinstance(device, Stimulator):
@@ -169,10 +171,12 @@ def load_device_of(pipeline: Loaded[Pipeline]) -> Loaded[Stimulator]:
     return loaded
 
 
-def _device(document: Document) -> Stimulator | Amplifier:
+def _device(document: Document) -> Stimulator | Amplifier | TriggerBox:
     device = _validated(document, Device).root
     if isinstance(device, Stimulator):
         _check_settings(document, device)
+        if isinstance(device.line, BoxLine):
+            return through_box(document, device)
     return device
 
 
@@ -218,8 +222,8 @@ def with_recording(pipeline: Loaded[Pipeline], recording: str) -> Loaded[Pipelin
 
 
 def with_trigger(device: Stimulator, path: str) -> Stimulator:
-    """Return the device with its trigger line's bytes written to another file."""
-    line = Line(path=path) if device.line is None else device.line.model_copy(update={"path": path})
+    """Return the device with its triggers written to another file: its line's own bytes, where it writes any."""
+    line = device.line.model_copy(update={"path": path}) if isinstance(device.line, BytesLine) else BytesLine(path=path)
     return device.model_copy(update={"line": line})
 
 
@@ -245,22 +249,3 @@ def _validated(document: Document, model: type[M]) -> M:
         return model.model_validate(document.plain())
     except ValidationError as error:
         raise ConfigError(complaint(document, error, model)) from None
-
-
-def _find(path: str | Path, shelf: str, beside: Path | None) -> Path:
-    """Return a file by its path, or by its name from the shelf of such files."""
-    given = Path(path)
-    try:
-        given.stat()
-        return given
-    except OSError as error:
-        if given.suffix in {".yaml", ".yml"}:
-            raise ConfigError(f"{path}: cannot be read: {error.strerror}") from None
-    shelves = [shipped_folder(shelf)]
-    if beside is not None:
-        shelves.insert(0, beside.parent / shelf)
-    for folder in shelves:
-        if (folder / f"{path}.yaml").is_file():
-            return folder / f"{path}.yaml"
-    known = sorted({file.stem for folder in shelves for file in folder.glob("*.yaml")})
-    raise ConfigError(f"{path}: there is no such file, and none of that name in {shelf}/ (there: {', '.join(known)})")

@@ -20,12 +20,13 @@ from closedloop.core.atomics import load_acquire, store_release
 from closedloop.core.command import on_command, on_stream
 from closedloop.core.deadline import next_deadline, on_deadline, on_written
 from closedloop.core.gate import disarm
-from closedloop.core.native import c_write, errno, lsl_local_clock, lsl_pull_sample, lsl_samples_available, sleep
+from closedloop.core.native import lsl_local_clock, lsl_pull_sample, lsl_samples_available, sleep
 from closedloop.core.plan import wanted_leads
 from closedloop.core.reasons import Reason
 from closedloop.core.records import Command, InputKind, Ring, claim, lose, make_ring, publish, room
 from closedloop.core.replay import guarded_sample, has_room, log_input, obey, record_input
 from closedloop.core.state import CORE, MAX_SIGNALS, STEPS, Core, Steps
+from closedloop.core.wire import LINE, fire, take_back
 from closedloop.estimators.interface import LEAD_STEP_S
 from closedloop.jit import compiled, inner
 from closedloop.signal.rhythm import snr_db
@@ -67,20 +68,6 @@ SIGHT = np.dtype(
     align=True,
 )
 """What can be seen of the core after a sample: for displays and outlets, no input and no decision."""
-
-LINE = np.dtype(
-    [
-        ("fd", "i8"),  # file descriptor, opened so that it never blocks
-        ("on", "i8"),  # address of the bytes that fire
-        ("n_on", "i8"),
-        ("off", "i8"),  # address of those that take the line back
-        ("n_off", "i8"),  # 0: it falls back by itself
-        ("off_after_s", "f8"),
-        ("off_at_s", "f8"),  # when that is due, infinite for never
-        ("off_failed", "i8"),  # errno of the taking back that has failed so far, else 0
-    ],
-    align=True,
-)
 
 
 class Inbox(NamedTuple):
@@ -147,14 +134,9 @@ def make_shared() -> NDArray[np.int64]:
 def _write_trigger(core: Core, line: NDArray[np.void]) -> None:
     """Fire, and record how that went: a line that is not ready refuses, and the loop goes on disarmed."""
     before = lsl_local_clock()
-    wire = line[0]
-    written = c_write(wire["fd"], wire["on"], wire["n_on"])
-    code = 0
-    if written < 0:
-        code = max(1, errno())
-    elif written != wire["n_on"]:
-        code = -1
+    code = fire(line)
     after = lsl_local_clock()
+    wire = line[0]
     if wire["n_off"] > 0:
         wire["off_at_s"] = after + wire["off_after_s"]
     if log_input(core, InputKind.WRITTEN, code, 0.0, after, before) >= 0:
@@ -166,14 +148,14 @@ def _write_trigger(core: Core, line: NDArray[np.void]) -> None:
 def _take_back(core: Core, line: NDArray[np.void], now: float) -> None:
     """Take the trigger back. Where that fails the next one would have no edge: it disarms, and is tried again."""
     wire = line[0]
-    written = c_write(wire["fd"], wire["off"], wire["n_off"])
-    if written == wire["n_off"]:
+    code = take_back(line)
+    if code == 0:
         wire["off_at_s"] = np.inf
         wire["off_failed"] = 0
         return
     wire["off_at_s"] = now + RETRY_S
     if wire["off_failed"] == 0:
-        wire["off_failed"] = max(1, errno()) if written < 0 else -1
+        wire["off_failed"] = code
         if log_input(core, InputKind.WRITTEN, wire["off_failed"], 1.0, np.nan, now) >= 0:
             publish(core.inputs)
         on_written(core, wire["off_failed"], now)

@@ -31,13 +31,20 @@ lsl_samples_available = types.ExternalFunction("lsl_samples_available", types.ui
 """Inlet -> samples that can be pulled at once."""
 c_write = types.ExternalFunction("write", types.intp(types.int32, types.intp, types.intp))
 """File descriptor, buffer, its length -> bytes written, or -1."""
+c_ioctl = types.ExternalFunction("ioctl", types.int32(types.int32, types.intp, types.intp))
+"""File descriptor, request, address of what it is given or gives -> 0 or more, or -1.
+
+C declares it with a variable list of arguments, and it is called here as if the third were an ordinary one. On Linux
+that is the same call: x86-64 (System V) and aarch64 (AAPCS64) pass a variable pointer or integer in the register that
+an ordinary one would have, and the count of vector registers, which x86-64 wants in ``al`` besides, is looked at by
+functions only that save them. Where the two differ, as on Apple's aarch64, the live loop does not run."""
 c_nanosleep = types.ExternalFunction("nanosleep", types.int32(types.intp, types.intp))
 """Two 64-bit integers, s and ns -> 0 where the time has passed."""
 _errno_location = types.ExternalFunction("__errno_location", types.intp())
 
 _SYMBOLS: dict[str, tuple[str, ...]] = {
     "liblsl": ("lsl_local_clock", "lsl_pull_sample_d", "lsl_samples_available"),
-    "the C library": ("write", "nanosleep", "__errno_location"),
+    "the C library": ("write", "ioctl", "nanosleep", "__errno_location"),
 }
 
 

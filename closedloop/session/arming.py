@@ -72,8 +72,7 @@ class Arming:
             The newest sight.
         """
         for wrong in self._stimulator.listen():
-            self._end(f"{wrong}: look at the stimulator; when all is well again, press a to arm")
-            self._say(f"{wrong}; the gate was disarmed")
+            self.end(wrong)
         self._tell_device()
         if self._wanted_from_s is not None and self._stimulator.armed:
             self._armed_s = pylsl.local_clock()
@@ -119,16 +118,16 @@ class Arming:
         try:
             leased = self._dose.lease()
         except (DoseError, OutputError) as error:
-            self._end(f"{error}: when that is mended, press a to arm")
-            self._say(f"{error}; the gate was disarmed")
+            self.end(str(error))
             return False
         self._supervisor.post(Command.LEASE, leased)
         return True
 
-    def _end(self, need: str) -> None:
-        """Disarm the gate, and whatever is left of the stimulator's arming."""
+    def end(self, why: str) -> None:
+        """Disarm the gate, and whatever is left of the stimulator's arming, because of something nobody asked for."""
         self._supervisor.post(Command.DISARM)
         if self._stimulator.armed:
             self._stimulator.disarm()
         self._wanted_from_s, self._armed_s = None, np.inf
-        self.need = need
+        self._say(f"{why}; the gate was disarmed")
+        self.need = f"{why}: find out why; when all is well again, press a to arm"

@@ -5,7 +5,7 @@ For the dose it does not matter: delivered counts. For the study it does.
 
 import json
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -48,6 +48,7 @@ def confirm(
     codes: NDArray[np.int64],
     artifacts: NDArray[np.bool_],
     lags_s: NDArray[np.float64] | None,
+    fired: Mapping[int, bool],
     told: int | None,
 ) -> list[Confirmation]:
     """Return what is known of each delivered pulse, in their order.
@@ -65,6 +66,8 @@ def confirm(
     lags_s
         Array of shape (n_written,): from a trigger's write to the trigger channel's edge, in s, NaN where there is
         none; None without such a channel.
+    fired
+        By number of the trigger, whether the program that drives the line says that it fired it; empty without one.
     told
         How many pulses the device itself told of; None where it tells of none. Which ones, it does not say, so that
         only as many as were delivered confirm anything.
@@ -75,13 +78,15 @@ def confirm(
     for place, number in enumerate(numbers.tolist()):
         if artifacts[place]:
             found.append(Confirmation(number, Confirmed.YES, "artifact"))
-        elif place < codes.size and codes[place] > 0:
+        elif (place < codes.size and codes[place] > 0) or fired.get(place) is False:
             found.append(Confirmation(number, Confirmed.NO, "trigger line"))
         elif all_told:
             found.append(Confirmation(number, Confirmed.YES, "device"))
         elif lags_s is not None and place < codes.size and codes[place] == 0:
             seen = bool(np.isfinite(lags_s[place]))
             found.append(Confirmation(number, Confirmed.YES if seen else Confirmed.NO, "trigger channel"))
+        elif fired.get(place):
+            found.append(Confirmation(number, Confirmed.YES, "trigger line"))
         else:
             found.append(Confirmation(number, Confirmed.UNKNOWN))
     return found

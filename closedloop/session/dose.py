@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from closedloop.config.device import Stimulator as Profile
+from closedloop.config.line import BytesLine, LslMarkerLine
 from closedloop.dose.mapping import Left
 from closedloop.dose.record import DoseRecord
 from closedloop.errors import ConfigError, OutputError
@@ -26,7 +27,7 @@ def open_dose(device: Profile, subject: str | None, session: Path) -> Iterator[D
     Raises
     ------
     ConfigError
-        Where a real device is to be armed and nobody says for whom.
+        Where a real device is to be armed and nobody says for whom, or has measured its latency.
     DoseError
         Where the record cannot be kept, read or trusted.
     """
@@ -34,6 +35,8 @@ def open_dose(device: Profile, subject: str | None, session: Path) -> Iterator[D
         _check_line(device)
         yield None
         return
+    if device.latency.latency_s is None:
+        raise ConfigError(f"{device.name}: latency_s = null: {device.latency.origin}; until then it is not armed")
     if subject is None:
         raise ConfigError(
             f"--subject is missing: {device.name} is a real device, and what it gives counts for somebody's dose"
@@ -58,19 +61,22 @@ def hand_back(left: Left) -> None:
 
 def _check_line(device: Profile) -> None:
     """Refuse a real trigger line under a driver that stimulates nobody: what it fires would be in no dose record."""
-    if device.line is None:
+    line = device.line
+    if line is None or isinstance(line, LslMarkerLine) or (isinstance(line, BytesLine) and _stands_in(Path(line.path))):
         return
-    path = Path(device.line.path)
-    with suppress(OSError):
-        found = path.stat()
-        if stat.S_ISCHR(found.st_mode) and not _stands_in(path):
-            raise ConfigError(
-                f"{device.name}: driver = {SIMULATED} with line.path = {path}: what a real line fires belongs into a "
-                "dose record: name its driver (trigger-only, where it has no other)"
-            )
+    where = getattr(line, "path", line.kind)
+    raise ConfigError(
+        f"{device.name}: driver = {SIMULATED} with line.path = {where}: what a real line fires belongs into a dose "
+        "record: name its driver (trigger-only, where it has no other)"
+    )
 
 
 def _stands_in(path: Path) -> bool:
-    """Return whether a character device is the end of a pseudo-terminal, or takes everything and does nothing."""
+    """Return whether nothing can be fired by a path: a pipe, a pseudo-terminal, or what takes all and does nothing."""
     real = path.resolve()
-    return real.parent == Path("/dev/pts") or real in {Path("/dev/null"), Path("/dev/full")}
+    if real.parent == Path("/dev/pts") or real in {Path("/dev/null"), Path("/dev/full")}:
+        return True
+    try:
+        return not stat.S_ISCHR(real.stat().st_mode)
+    except OSError:
+        return True  # opening it will say what is wrong

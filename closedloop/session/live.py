@@ -42,6 +42,7 @@ from closedloop.stimulators.heartbeat import Heartbeat
 from closedloop.stimulators.interface import SIMULATED
 from closedloop.stimulators.kept import KeptStimulator
 from closedloop.stimulators.line import TriggerLine, open_line
+from closedloop.stimulators.lines.pipe_pair import ReplyKind
 
 Progress = Callable[[str, float], None]
 EVERY_S = 0.05
@@ -189,6 +190,7 @@ class _Loop:
         self._rest = outcome.source.rest
         self._core, self._steps = core, steps
         self._told_pulses: int | None = None
+        self._fired: dict[int, bool] = {}
         self._operator, self._interruption = operator, interruption
         target = list(outcome.pipeline.signals).index(outcome.pipeline.target.signal)
         self._watch = Watch(target, correction_s=float(core.timing["correction_s"][0]))
@@ -257,6 +259,7 @@ class _Loop:
                 self._arm(arming)
             self._obey(supervisor, arming)
             supervisor.look_after(self._watch.newest, say=self._say)
+            self._hear_line(arming)
             arming.look(self._watch.newest)
             if now_s - shown_s >= SHOW_EVERY_S:
                 gone = supervisor.has_disarmed_since(self._watch.newest)
@@ -323,6 +326,14 @@ class _Loop:
         self._watch.follow(sights, drained.events)
         outlets.push(sights, drained.events)
 
+    def _hear_line(self, arming: Arming) -> None:
+        """Take what the program says that drives the trigger line, where one does; what it did not fire disarms."""
+        for reply in self._rig.line.take_replies():
+            self._fired[reply.number] = reply.kind == ReplyKind.FIRED
+            if reply.kind != ReplyKind.FIRED:
+                why = reply.text or "it had waited for too long"
+                arming.end(f"{self._rig.line.path} did not fire: {why}")
+
     def _finish(self) -> None:
         """Run the session again from its record: that verifies it, and tells when each sample was taken."""
         stored = StoredSession(self._folder.path)
@@ -364,7 +375,9 @@ class _Loop:
         if lags_s is not None:
             self._outcome.latency["trigger_seen_ms"] = percentiles(lags_s)
         codes = inputs["code"][is_trigger(inputs)]
-        confirmations = confirm(events, codes=codes, artifacts=shows, lags_s=lags_s, told=self._told_pulses)
+        confirmations = confirm(
+            events, codes=codes, artifacts=shows, lags_s=lags_s, fired=self._fired, told=self._told_pulses
+        )
         self._folder.write_text("confirmed.jsonl", as_lines(confirmations))
         self._outcome.confirmed = count(confirmations)
         if self._outcome.trouble is None and not self._interruption.requested:

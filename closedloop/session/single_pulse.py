@@ -1,6 +1,5 @@
 """One pulse to try a stimulator with: decided by the gate and counted in a dose record, like any other."""
 
-import os
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -19,7 +18,7 @@ from closedloop.dose.record import DoseRecord
 from closedloop.errors import StimulatorError
 from closedloop.session.metronome import metronome
 from closedloop.stimulators.interface import Stimulator
-from closedloop.stimulators.line import TriggerLine
+from closedloop.stimulators.lines.wire import TriggerLine, drive, failure
 
 SFREQ = 1000.0
 WITHIN_S = 0.5
@@ -114,11 +113,9 @@ def _ask_gate(core: Core, steps: Steps, now_s: float, name: str) -> None:
 def _pull(line: TriggerLine) -> None:
     """Fire by the line, and take it back."""
     try:
-        written = os.write(line.fd, line.on)
-        if written != len(line.on):
-            raise StimulatorError(f"line.path = {line.path}: {written} of {len(line.on)} bytes could be written")
+        drive(line.fd, line.on_request, line.on)
         if line.off:
             time.sleep(line.off_after_s)
-            os.write(line.fd, line.off)
+            drive(line.fd, line.off_request, line.off)
     except OSError as error:
-        raise StimulatorError(f"line.path = {line.path} cannot be written: {error.strerror}") from None
+        raise failure(line.path, "cannot be written", error) from None

@@ -20,7 +20,6 @@ from closedloop.core.atomics import load_acquire, store_release
 from closedloop.core.live import (
     FAILED,
     INLET,
-    LINE,
     PLACES,
     SIGHT,
     SIGHT_CAPACITY,
@@ -35,6 +34,7 @@ from closedloop.core.reasons import EXPLANATIONS, Reason
 from closedloop.core.records import Command, drain, make_ring
 from closedloop.core.replay import Drained, post_command, post_correction, post_device, post_stream, take_out
 from closedloop.core.state import Core, Steps
+from closedloop.core.wire import LINE
 from closedloop.errors import LoopError, StreamError
 from closedloop.session.realtime import Granted, give_back, grant, mask_signals
 from closedloop.sources.lsl import Stream, StreamFacts, look_for
@@ -107,6 +107,7 @@ class Supervisor:
         self._line["fd"] = line.fd
         self._line["on"], self._line["n_on"] = self._bytes[0].ctypes.data, len(line.on)
         self._line["off"], self._line["n_off"] = self._bytes[1].ctypes.data, len(line.off)
+        self._line["on_request"], self._line["off_request"] = line.on_request, line.off_request
         self._line["off_after_s"], self._line["off_at_s"] = line.off_after_s, np.inf
         self._thread = threading.Thread(target=self._run, name="closedloop loop", daemon=True)
         self._heard_s = pylsl.local_clock()

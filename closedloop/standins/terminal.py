@@ -76,6 +76,8 @@ class Terminal:
         How many bytes never arrived, and how many with one bit turned, of both directions.
     sent
         How many bytes arrived.
+    jammed
+        Whether it takes nothing off the wire: what is written piles up there until no more finds room.
     """
 
     def __init__(
@@ -88,6 +90,7 @@ class Terminal:
         self._held, self._held_s = b"", 0.0
         self._garbage = faults.garbage
         self.dropped = self.corrupted = self.sent = 0
+        self.jammed = False
         self._ours, self._theirs = os.openpty()
         os.set_blocking(self._ours, False)  # what nobody reads is lost, as on a wire
         tty.setraw(self._theirs)
@@ -128,7 +131,7 @@ class Terminal:
 
     def _run(self) -> None:
         while not self._end.is_set():
-            readable, _, _ = select.select([self._ours], [], [], TURN_S)
+            readable, _, _ = select.select([] if self.jammed else [self._ours], [], [], TURN_S)
             data = b""
             if readable:
                 with suppress(OSError):  # nobody has the port open

@@ -1,76 +1,55 @@
-"""A trigger line: the file whose bytes make a device fire."""
+"""A trigger line: what makes a device fire, open and low for the length of a ``with`` block."""
 
 import os
-import stat
 from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import AbstractContextManager, contextmanager, suppress
 
-from closedloop.config.device import Line
+from closedloop.config.line import BoxLine, BytesLine, ParallelLine, ProcessLine, SerialControlLine, StatedLine
 from closedloop.errors import StimulatorError
+from closedloop.stimulators.lines.control import open_control
+from closedloop.stimulators.lines.parallel import open_parallel
+from closedloop.stimulators.lines.process import open_process
+from closedloop.stimulators.lines.wire import TriggerLine, drive, failure
+from closedloop.stimulators.lines.written import open_bytes
 
-
-@dataclass(frozen=True)
-class TriggerLine:
-    """An open line.
-
-    Attributes
-    ----------
-    fd
-        File descriptor; a write never blocks.
-    on, off
-        What fires, and what takes the line back; empty where it falls back by itself.
-    off_after_s
-        How long after it, in s.
-    path
-        The file.
-    """
-
-    fd: int
-    on: bytes
-    off: bytes
-    off_after_s: float
-    path: str
-
-
-def _write_off(fd: int, off: bytes, path: str) -> None:
-    """Take the line back, in case that somebody left it high: the first trigger would have no edge."""
-    try:
-        written = os.write(fd, off)
-    except OSError as error:
-        raise StimulatorError(f"line.path = {path} cannot be written: {error.strerror}") from None
-    if written != len(off):
-        raise StimulatorError(f"line.path = {path}: {written} of {len(off)} bytes could be written")
+__all__ = ["TriggerLine", "open_line"]
 
 
 @contextmanager
-def open_line(line: Line | None) -> Iterator[TriggerLine]:
+def open_line(line: StatedLine | None) -> Iterator[TriggerLine]:
     """Open a trigger line for the length of a ``with`` block; without one, bytes go nowhere.
+
+    It is taken back at its beginning, in case that somebody left it high, for then the first trigger would have no
+    edge; and at its end, whatever happens.
 
     Raises
     ------
     StimulatorError
-        Where the file is not there, or nobody reads the pipe that it is.
+        Where it cannot be opened: it is not there, not permitted, in use, or what it needs is not installed.
     """
-    settings = Line(path=os.devnull) if line is None else line
-    off = b"" if settings.off is None else bytes.fromhex(settings.off)
-    try:
-        fd = os.open(settings.path, os.O_WRONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
-    except OSError as error:
-        why = error.strerror
-        if os.path.exists(settings.path) and stat.S_ISFIFO(os.stat(settings.path).st_mode):  # noqa: PTH110, PTH116
-            why = "nobody reads this pipe: start what listens to it first"
-        raise StimulatorError(f"line.path = {settings.path} cannot be opened: {why}") from None
-    try:
-        if not stat.S_ISCHR(os.fstat(fd).st_mode) and not stat.S_ISFIFO(os.fstat(fd).st_mode):
-            raise StimulatorError(f"line.path = {settings.path} is no device and no pipe: nothing was written to it")
-        if off:
-            _write_off(fd, off, settings.path)
-        yield TriggerLine(fd, bytes.fromhex(settings.on), off, settings.off_after_s, settings.path)
-    finally:
+    with _opened(BytesLine(path=os.devnull) if line is None else line) as opened:
+        if opened.off:
+            try:
+                drive(opened.fd, opened.off_request, opened.off)
+            except OSError as error:
+                raise failure(opened.path, "cannot be written", error) from None
         try:
-            if off:
-                os.write(fd, off)
-        except OSError:
-            pass  # it is being left: the loop has recorded what failed
-        os.close(fd)
+            yield opened
+        finally:
+            if opened.off:
+                with suppress(OSError):  # it is being left: the loop has recorded what failed
+                    drive(opened.fd, opened.off_request, opened.off)
+
+
+def _opened(line: StatedLine) -> AbstractContextManager[TriggerLine]:
+    match line:
+        case BytesLine():
+            return open_bytes(line)
+        case SerialControlLine():
+            return open_control(line)
+        case ParallelLine():
+            return open_parallel(line)
+        case ProcessLine():
+            return open_process(line)
+        case BoxLine():
+            raise StimulatorError(f"line.box = {line.box}: load the profile from its file, which looks the box up")

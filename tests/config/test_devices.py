@@ -21,7 +21,7 @@ REFUSED = {
     "a kind that there is not": (
         "kind: stimulator",
         "kind: «coil",
-        "kind = \"coil\": must be one of 'stimulator', 'amplifier'",
+        "kind = \"coil\": must be one of 'stimulator', 'amplifier', 'trigger_box'",
     ),
     "no kind": ("kind: stimulator\n", "«", "the file: the key 'kind' is missing"),
     "an unknown key": (

@@ -40,7 +40,7 @@ def test_a_shipped_pipeline_can_be_used(path):
 
 @pytest.mark.parametrize("path", DEVICES, ids=names)
 def test_a_shipped_device_can_be_used(path):
-    assert check_file(path).startswith(("a stimulator, ", "an amplifier, "))
+    assert check_file(path).startswith(("a stimulator, ", "an amplifier, ", "a trigger box, "))
 
 
 @pytest.mark.parametrize("path", PIPELINES + DEVICES, ids=names)

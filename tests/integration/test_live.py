@@ -356,7 +356,7 @@ class StoodIn:
         settings = {**shipped.settings, "port": self._terminal.path}
         latency = Latency(latency_s=0.01, origin="set by a test")
         profile = shipped.model_copy(update={"settings": settings, "latency": latency})
-        self.device = path / "stood-in.yaml"
+        self.device = path / "magpro.yaml"
         self.device.write_text(resolved_yaml(with_trigger(profile, str(path / "trigger-input"))))
         self._thread = threading.Thread(target=self._run)
         self._thread.start()

@@ -19,7 +19,7 @@ import numpy as np
 import pylsl
 import pytest
 
-from closedloop.config.device import Line
+from closedloop.config.line import BytesLine
 from closedloop.config.source import Lsl
 from closedloop.core.reasons import Reason
 from closedloop.core.records import EVENT, INPUT, EventKind, InputKind
@@ -28,7 +28,7 @@ from closedloop.core.storage import from_arrays, to_arrays
 from closedloop.session.status import Watch
 from closedloop.session.supervisor import Supervisor
 from closedloop.sources.lsl import Stream
-from closedloop.stimulators.line import open_line
+from closedloop.stimulators.line import TriggerLine, open_line
 
 collect_ignore_glob = [] if sys.platform == "linux" else ["test_*.py"]
 
@@ -372,8 +372,10 @@ def make_rig(source_id, make_amplifier, pipe):
             core = draw_core() if core is None else core
             if amplifier is None and not external:
                 amplifier = make_amplifier(sfreq=options.get("sfreq", SFREQ))
-            settings = Line(**{"path": str(pipe.path), "off": None, **dict(line)})
-            opened = stack.enter_context(open_line(settings))
+            opened = line
+            if not isinstance(line, TriggerLine):
+                settings = BytesLine(**{"path": str(pipe.path), "off": None, **dict(line)})
+                opened = stack.enter_context(open_line(settings))
             rig = Rig(core, opened, source_id, amplifier=amplifier, **options)
             stack.callback(rig.stop)
             return rig

@@ -3,6 +3,9 @@
 import errno
 import fcntl
 import os
+import struct
+import sys
+import termios
 import time
 import tty
 
@@ -10,10 +13,12 @@ import numpy as np
 import pylsl
 import pytest
 
-from closedloop.config.device import Line
+from closedloop.config.line import BytesLine, LslMarkerLine
 from closedloop.core.reasons import Reason
 from closedloop.core.records import Command, InputKind
-from closedloop.stimulators.line import open_line
+from closedloop.stimulators.line import TriggerLine, open_line
+from closedloop.stimulators.lines.pipe_pair import ReplyKind
+from closedloop.stimulators.lines.process import driven
 
 
 def failures(rig):
@@ -121,7 +126,7 @@ def test_a_line_that_is_high_at_the_end_is_taken_back(make_rig, pipe):
 
 
 def test_a_line_is_low_when_it_is_opened_and_when_it_is_left(pipe):
-    with open_line(Line(path=str(pipe.path))):
+    with open_line(BytesLine(path=str(pipe.path))):
         assert pipe.take() == b"\x00"
     assert pipe.take() == b"\x00"
 
@@ -221,3 +226,76 @@ def test_one_trigger_that_is_missed_among_others_disarms(witnessed):
     rig.end()
     assert rig.core.gate["armed"][0] == 0
     assert len(rig.delivered()) <= 6
+
+
+# Lines that a call of the file's driver moves, and lines that a program drives
+
+
+@pytest.fixture
+def terminal():
+    """Return a pseudo-terminal, whose window's size is what stands in for a line that a call moves."""
+    ends = os.openpty()
+    yield ends[1]
+    for fd in ends:
+        os.close(fd)
+
+
+def rows_of(terminal):
+    return struct.unpack("HHHH", fcntl.ioctl(terminal, termios.TIOCGWINSZ, bytes(8)))[0]
+
+
+def by_call(fd, request, *, off=b"", off_after_s=0.02):
+    on = struct.pack("HHHH", 1, 1, 0, 0)
+    return TriggerLine(fd, on, off, off_after_s, "a test's", on_request=request, off_request=request)
+
+
+def test_a_line_that_a_call_moves_goes_up_at_each_pulse_and_falls_after_its_time(make_rig, terminal):
+    line = by_call(terminal, termios.TIOCSWINSZ, off=struct.pack("HHHH", 0, 1, 0, 0))
+    rig = make_rig(line=line)
+    seen = []
+    for _ in range(150):
+        rig.send()
+        seen.append(rows_of(terminal))
+    rig.end()
+    ups = np.count_nonzero(np.diff(seen) == 1)
+    assert ups >= 4
+    assert abs(len(rig.delivered()) - ups) <= 1  # the last one may not have been looked at
+    assert rows_of(terminal) == 0
+    assert failures(rig) == []
+
+
+def test_a_call_that_the_file_does_not_know_disarms(make_rig, pipe):
+    with open_line(BytesLine(path=str(pipe.path), off=None)) as line:
+        rig = make_rig(line=by_call(line.fd, termios.TIOCMBIS))
+        expect_disarmed_by_the_first_write(rig, errno.ENOTTY)
+
+
+def test_each_pulse_is_one_reply_of_the_program_that_drives_the_line(make_rig):
+    with open_line(LslMarkerLine(kind="lsl_marker", stream=f"live-test-{os.getpid()}")) as line:
+        rig = make_rig(line=line)
+        rig.play(0.6)
+        rig.wait(0.05)
+        rig.end()
+        replies = line.take_replies()
+    delivered = rig.delivered()
+    assert len(delivered) >= 4
+    assert [reply.number for reply in replies] == list(range(len(delivered)))
+    fired = [reply for reply in replies if reply.kind == ReplyKind.FIRED]
+    written_s = rig.inputs_of(InputKind.WRITTEN)["now"]
+    # Told on the loop's own clock; on a busy machine some may have come too late, and were not fired.
+    assert fired
+    assert all(0.0 < reply.fired_s - written_s[reply.number] < 0.1 for reply in fired)
+
+
+def test_a_program_that_dies_disarms(make_rig):
+    command = [sys.executable, "-c", DIES]
+    with driven(command, "a test's") as line:
+        rig = make_rig(line=line)
+        expect_disarmed_by_the_first_write(rig, errno.EPIPE)
+
+
+DIES = """\
+import os, sys
+from closedloop.stimulators.lines.pipe_pair import Reply, ReplyKind
+os.write(int(sys.argv[2]), Reply(ReplyKind.READY, -1, 0.0).packed())
+"""

@@ -16,14 +16,14 @@ def decided(*kinds):
     return events
 
 
-def answers(events, *, codes=None, artifacts=None, lags_s=None, told=None):
+def answers(events, *, codes=None, artifacts=None, lags_s=None, fired=None, told=None):
     n = int((events["kind"] == D).sum())
     codes = np.zeros(n if lags_s is None else len(lags_s), np.int64) if codes is None else np.array(codes)
     shown = np.zeros(n, bool) if artifacts is None else np.array(artifacts)
     lags = None if lags_s is None else np.array(lags_s)
     return [
         (c.number, c.confirmed.value, c.by)
-        for c in confirm(events, codes=codes, artifacts=shown, lags_s=lags, told=told)
+        for c in confirm(events, codes=codes, artifacts=shown, lags_s=lags, fired=fired or {}, told=told)
     ]
 
 
@@ -64,6 +64,14 @@ def test_a_trigger_that_could_not_be_written_fired_nothing_and_one_in_part_may_h
     assert answers(decided(D, D), codes=[11, -1], lags_s=[np.nan, np.nan]) == [
         (0, "no", "trigger line"),
         (1, "unknown", ""),
+    ]
+
+
+def test_a_program_that_drives_the_line_says_what_it_fired():
+    assert answers(decided(D, D, D), fired={0: True, 1: False}) == [
+        (0, "yes", "trigger line"),
+        (1, "no", "trigger line"),
+        (2, "unknown", ""),
     ]
 
 

@@ -5,7 +5,7 @@ import os
 
 import pytest
 
-from closedloop.config.device import Line
+from closedloop.config.line import BytesLine
 from closedloop.errors import StimulatorError
 from closedloop.stimulators.line import open_line
 
@@ -22,7 +22,7 @@ def pipe(tmp_path):
 
 def test_what_is_written_is_what_was_told(pipe):
     path, reading = pipe
-    with open_line(Line(path=str(path), on="a1FF", off="0b", off_after_s=0.002)) as line:
+    with open_line(BytesLine(path=str(path), on="a1FF", off="0b", off_after_s=0.002)) as line:
         assert (line.on, line.off, line.off_after_s, line.path) == (b"\xa1\xff", b"\x0b", 0.002, str(path))
         os.write(line.fd, line.on)
         assert os.read(reading, 16) == b"\x0b\xa1\xff"
@@ -30,28 +30,28 @@ def test_what_is_written_is_what_was_told(pipe):
 
 def test_a_line_that_is_left_is_taken_back(pipe):
     path, reading = pipe
-    with open_line(Line(path=str(path), off="0b")):
+    with open_line(BytesLine(path=str(path), off="0b")):
         pass
     assert os.read(reading, 16) == b"\x0b\x0b"
 
 
 def test_a_line_is_taken_back_after_an_error_too(pipe):
     path, reading = pipe
-    with pytest.raises(RuntimeError, match="on the way"), open_line(Line(path=str(path), off="0b")):
+    with pytest.raises(RuntimeError, match="on the way"), open_line(BytesLine(path=str(path), off="0b")):
         raise RuntimeError("on the way")
     assert os.read(reading, 16) == b"\x0b\x0b"
 
 
 def test_a_line_that_falls_back_by_itself_is_left_as_it_is(pipe):
     path, reading = pipe
-    with open_line(Line(path=str(path), off=None)) as line:
+    with open_line(BytesLine(path=str(path), off=None)) as line:
         assert line.off == b""
     assert os.read(reading, 16) == b""
 
 
 def test_a_line_is_closed_when_it_is_left(pipe):
     path, _ = pipe
-    with open_line(Line(path=str(path))) as line:
+    with open_line(BytesLine(path=str(path))) as line:
         pass
     with pytest.raises(OSError, match="Bad file descriptor"):
         os.fstat(line.fd)
@@ -59,7 +59,7 @@ def test_a_line_is_closed_when_it_is_left(pipe):
 
 def test_a_write_never_waits(pipe):
     path, _ = pipe
-    with open_line(Line(path=str(path), off=None)) as line:
+    with open_line(BytesLine(path=str(path), off=None)) as line:
         size = fcntl.fcntl(line.fd, fcntl.F_GETPIPE_SZ)
         assert os.write(line.fd, bytes(2 * size)) == size
         with pytest.raises(BlockingIOError):
@@ -70,7 +70,7 @@ def test_a_reader_that_has_gone_does_not_disturb_the_end(tmp_path):
     path = tmp_path / "pipe"
     os.mkfifo(path)
     reading = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
-    with open_line(Line(path=str(path))):
+    with open_line(BytesLine(path=str(path))):
         os.close(reading)
 
 
@@ -84,7 +84,7 @@ def test_a_file_that_is_not_there_is_one_clear_line_and_is_not_made(tmp_path, on
     path = tmp_path / "ttyUSB0"
 
     def use():
-        with open_line(Line(path=str(path))):
+        with open_line(BytesLine(path=str(path))):
             pass
 
     line = one_line_error(StimulatorError, use)
@@ -94,7 +94,7 @@ def test_a_file_that_is_not_there_is_one_clear_line_and_is_not_made(tmp_path, on
 
 def test_a_folder_is_no_line(tmp_path, one_line_error):
     def use():
-        with open_line(Line(path=str(tmp_path))):
+        with open_line(BytesLine(path=str(tmp_path))):
             pass
 
     assert one_line_error(StimulatorError, use) == f"line.path = {tmp_path} cannot be opened: Is a directory"
@@ -105,7 +105,7 @@ def test_a_pipe_that_nobody_reads_is_one_clear_line(tmp_path, one_line_error):
     os.mkfifo(path)
 
     def use():
-        with open_line(Line(path=str(path))):
+        with open_line(BytesLine(path=str(path))):
             pass
 
     assert one_line_error(StimulatorError, use) == (

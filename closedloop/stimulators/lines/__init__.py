@@ -1,0 +1,1 @@
+"""Kinds of trigger lines, each in a module of its own."""

@@ -1,0 +1,193 @@
+"""A line that a program of its own drives: what it and the loop say to each other through two pipes.
+
+Each byte that comes through the first pipe is one trigger. For each of them a record of one size goes back through the
+second: fired and when, failed and why, or too late and therefore not fired. The end of the first pipe is the end of
+the program, which takes the line back before: the loop's own end, and the loop's death, are the same to it. A program
+that ends breaks the pipe, and the loop's next write fails, which disarms.
+
+The program proves of each byte how old it may be at most, and never fires an old one: it looks every few ms whether
+the pipe is empty, so that what it then finds is no older than its last look.
+
+Nothing here knows a device: whoever owns a port that a device fires through can serve it as well.
+"""
+
+import os
+import select
+import struct
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import Protocol
+
+TRIGGER = b"\x01"
+"""What the loop writes; the program counts bytes and does not look at them."""
+LOOK_EVERY_S = 0.004
+OLDEST_S = 0.01
+"""A trigger that may be older than this is not fired: it would meet another phase."""
+_RECORD = struct.Struct("<iiqdd96s")
+_TEXT_BYTES = 96
+_READ_BYTES = 64
+
+
+class ReplyKind(IntEnum):
+    """What a reply says."""
+
+    READY = 1
+    """The line is open; the text says what the program was granted."""
+    FIRED = 2
+    LATE = 3
+    """It may have waited for too long, and was not fired."""
+    FAILED = 4
+    """The text says why; the program ends."""
+
+
+@dataclass(frozen=True)
+class Reply:
+    """What a program says of one trigger.
+
+    Attributes
+    ----------
+    kind
+        What became of it.
+    number
+        Of the trigger, from 0; -1 where it is about none.
+    taken_s
+        When the program had it, in s on the clock that the loop reads.
+    fired_s
+        When the call that fired had returned, in s; NaN where nothing was fired.
+    text
+        More about it, at most 96 bytes of UTF-8.
+    """
+
+    kind: ReplyKind
+    number: int
+    taken_s: float
+    fired_s: float = float("nan")
+    text: str = ""
+
+    def packed(self) -> bytes:
+        """Return the record; a text that is too long loses its end."""
+        text = self.text.encode()[:_TEXT_BYTES].decode(errors="ignore").encode()
+        return _RECORD.pack(self.kind, 0, self.number, self.taken_s, self.fired_s, text)
+
+
+class Firing(Protocol):
+    """What a program fires; used within a ``with`` block, which opens it and leaves it taken back."""
+
+    width_s: float
+    """How long the line stays high, in s; 0.0: it falls back by itself."""
+
+    def fire(self) -> None:
+        """Give the edge, and return as soon as it is given."""
+        ...
+
+    def take_back(self) -> None:
+        """Take the line back."""
+        ...
+
+
+class Replies:
+    """The loop's end of the second pipe.
+
+    Parameters
+    ----------
+    fd
+        Its file descriptor, which does not block.
+
+    Attributes
+    ----------
+    granted
+        What the system gave the program, by its own word.
+    """
+
+    def __init__(self, fd: int) -> None:
+        self.fd = fd
+        self.granted = ""
+        self._rest = b""
+
+    def take(self) -> list[Reply]:
+        """Return what has come, without waiting; after the program's end nothing comes any more."""
+        while True:
+            try:
+                data = os.read(self.fd, _RECORD.size * _READ_BYTES)
+            except BlockingIOError:
+                break
+            if not data:
+                break
+            self._rest += data
+        whole = len(self._rest) - len(self._rest) % _RECORD.size
+        taken, self._rest = self._rest[:whole], self._rest[whole:]
+        return [
+            Reply(ReplyKind(kind), number, taken_s, fired_s, text.rstrip(b"\0").decode(errors="replace"))
+            for kind, _, number, taken_s, fired_s, text in _RECORD.iter_unpack(taken)
+        ]
+
+
+class Server:
+    """The program's side.
+
+    Parameters
+    ----------
+    triggers, replies
+        File descriptors of its ends of the two pipes. Nobody may read the replies: what finds no room is lost.
+    clock
+        The clock that the loop reads, in s.
+    """
+
+    def __init__(self, triggers: int, replies: int, clock: Callable[[], float]) -> None:
+        self._triggers, self._replies, self._clock = triggers, replies, clock
+        os.set_blocking(replies, False)
+        self._taken = 0
+
+    def tell(self, kind: ReplyKind, text: str = "") -> None:
+        """Say something that is about no trigger."""
+        self._say(Reply(kind, -1, self._clock(), text=text))
+
+    def serve(self, firing: Firing) -> None:
+        """Fire for each trigger, until the pipe ends or something fails; the caller has opened what fires."""
+        watch = select.poll()
+        watch.register(self._triggers, select.POLLIN)
+        empty_s = self._clock()
+        while True:
+            asked_s = self._clock()
+            if not watch.poll(0):
+                empty_s = asked_s
+                if not watch.poll(1e3 * LOOK_EVERY_S):
+                    continue
+            data = os.read(self._triggers, _READ_BYTES)
+            taken_s = self._clock()
+            if not data or not self._meet(firing, len(data), taken_s, taken_s - empty_s):
+                return
+
+    def _meet(self, firing: Firing, n: int, taken_s: float, oldest_s: float) -> bool:
+        """Fire for the last of some triggers that came at once, where it is fresh; return whether all is well."""
+        numbers = range(self._taken, self._taken + n)
+        self._taken += n
+        late = numbers if not oldest_s <= OLDEST_S else numbers[:-1]
+        for number in late:
+            self._say(Reply(ReplyKind.LATE, number, taken_s, text=f"it may be {1e3 * oldest_s:.1f} ms old"))
+        return len(late) == n or self._fire(firing, numbers[-1], taken_s)
+
+    def _fire(self, firing: Firing, number: int, taken_s: float) -> bool:
+        try:
+            firing.fire()
+            self._say(Reply(ReplyKind.FIRED, number, taken_s, self._clock()))
+            if firing.width_s > 0.0:
+                time.sleep(firing.width_s)
+                firing.take_back()
+        except Exception as error:  # noqa: BLE001 - a vendor's library raises what it likes
+            self._say(Reply(ReplyKind.FAILED, number, taken_s, text=one_line(error)))
+            return False
+        return True
+
+    def _say(self, reply: Reply) -> None:
+        # Where nobody reads them they are lost; the end of the other pipe is what ends the program.
+        with suppress(BlockingIOError, BrokenPipeError):
+            os.write(self._replies, reply.packed())
+
+
+def one_line(error: BaseException) -> str:
+    """Return what an error says, in one line."""
+    return " ".join(str(error).split()) or type(error).__name__
