@@ -6,6 +6,7 @@ import time
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from rich.box import SIMPLE
 from rich.table import Column, Table
 
 from closedloop.cli.terminal import err, out
@@ -13,7 +14,7 @@ from closedloop.errors import ConfigError
 from closedloop.files import DISCLAIMER
 
 if TYPE_CHECKING:
-    from closedloop.config.device import Amplifier, Stimulator, TriggerBox
+    from closedloop.config.device import Stimulator, TriggerBox
 
 devices = typer.Typer(
     help="Stimulators, trigger boxes and amplifiers: their profiles in devices/, and stand-ins that behave as they do.",
@@ -21,6 +22,7 @@ devices = typer.Typer(
 )
 LEAST_PERCENT = 1.0
 """Intensity at which a device is armed to see that it can be."""
+SPEAKS = {"stimulator": "driver", "trigger_box": "line"}
 Name = Annotated[str, typer.Argument(help="A name of `devices list`, or the path of a profile.")]
 
 
@@ -30,6 +32,7 @@ def list_devices(as_json: Annotated[bool, typer.Option("--json", help="Print JSO
 
     Latency is from trigger to pulse; an amplifier's, from electrode to time stamp.
     """
+    from closedloop.config.device import Amplifier
     from closedloop.config.load import load_device
     from closedloop.config.shipped import shipped_folder
     from closedloop.standins.table import BOXES, STANDINS
@@ -50,13 +53,21 @@ def list_devices(as_json: Annotated[bool, typer.Option("--json", help="Print JSO
     if as_json:
         sys.stdout.write(json.dumps(rows, indent=2, ensure_ascii=False) + "\n")
         return
-    table = Table(Column("name", no_wrap=True), "kind", "called", "driver or line", "stand-in", "latency")
-    for row in rows:
-        late = "not measured" if row["latency_s"] is None else f"{1e3 * row['latency_s']:g} ms"
-        speaks, there = row["driver"] or row["line"] or "–", "yes" if row["stand_in"] else "–"
-        table.add_row(row["name"], row["kind"].replace("_", " "), row["called"], speaks, there, late)
-    out.print(table)
+    for kind, title in (("stimulator", "stimulators"), ("trigger_box", "trigger boxes"), ("amplifier", "amplifiers")):
+        _show_kind(title, [row for row in rows if row["kind"] == kind], speaks=SPEAKS.get(kind))
+    out.print("A latency of – is not measured: no live session arms a real stimulator with it.")
     out.print("`closedloop devices show NAME` prints a profile whole; copy its file to say what your own rig measures.")
+
+
+def _show_kind(title: str, rows: list[dict[str, Any]], *, speaks: str | None) -> None:
+    """Print what there is of one kind of device, with what speaks to it, where something does."""
+    columns = [Column("name", no_wrap=True), "called", *([speaks, "stand-in"] if speaks else []), "latency"]
+    table = Table(*columns, title=title, title_justify="left", box=SIMPLE)
+    for row in rows:
+        late = "–" if row["latency_s"] is None else f"{1e3 * row['latency_s']:g} ms"
+        more = [row[speaks], "yes" if row["stand_in"] else "–"] if speaks else []
+        table.add_row(row["name"], row["called"], *more, late)
+    out.print(table)
 
 
 @devices.command("show", epilog="Example: closedloop devices show magstim-rapid-squared")

@@ -97,7 +97,7 @@ def test_a_stimulator_takes_its_boxs_line_and_adds_its_latency(lined, box):
     device = load_device(lined("{box: box}")[0])
     assert device.line == load_device(box).line
     assert device.latency.latency_s == pytest.approx(0.012)
-    assert device.latency.origin == "measured by nobody; with 0.002 s of Test box: by an oscilloscope"
+    assert device.latency.origin == "measured by nobody; with that of Test box: by an oscilloscope"
 
 
 def test_what_a_stimulator_says_itself_takes_the_place_of_the_boxs(lined, box):

@@ -77,7 +77,7 @@ def test_a_program_that_drives_the_line_says_what_it_fired():
 
 def test_they_are_counted_and_written_by_line():
     found = confirm(
-        decided(D, D), codes=np.zeros(2, np.int64), artifacts=np.array([True, False]), lags_s=None, told=None
+        decided(D, D), codes=np.zeros(2, np.int64), artifacts=np.array([True, False]), lags_s=None, fired={}, told=None
     )
     assert count(found) == {"yes": 1, "no": 0, "unknown": 1}
     assert [json.loads(line) for line in as_lines(found).splitlines()] == [
