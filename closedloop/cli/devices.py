@@ -61,7 +61,12 @@ def list_devices(as_json: Annotated[bool, typer.Option("--json", help="Print JSO
 
 def _show_kind(title: str, rows: list[dict[str, Any]], *, speaks: str | None) -> None:
     """Print what there is of one kind of device, with what speaks to it, where something does."""
-    columns = [Column("name", no_wrap=True), "called", *([speaks, "stand-in"] if speaks else []), "latency"]
+    columns: list[Column | str] = [
+        Column("name", no_wrap=True),
+        "called",
+        *([speaks, "stand-in"] if speaks else []),
+        "latency",
+    ]
     table = Table(*columns, title=title, title_justify="left", box=SIMPLE)
     for row in rows:
         late = "–" if row["latency_s"] is None else f"{1e3 * row['latency_s']:g} ms"

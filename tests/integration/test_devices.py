@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 
@@ -12,7 +13,7 @@ import closedloop.dose.record
 from closedloop.cli.app import app
 from closedloop.config.load import load_device, resolved_yaml
 from closedloop.errors import ClosedloopError
-from closedloop.standins.table import STANDINS
+from closedloop.standins.table import BOXES, STANDINS
 from closedloop.standins.terminal import Terminal
 
 CLOSEDLOOP = [sys.executable, "-c", "from closedloop.cli import main; main()"]
@@ -35,6 +36,33 @@ def test_every_stimulator_is_listed_with_its_driver_and_whether_there_is_a_stand
     assert set(rows) >= {*STANDINS, "simulated"}
     assert all(rows[name]["stand_in"] and rows[name]["kind"] == "stimulator" for name in STANDINS)
     assert not rows["simulated"]["stand_in"]
+
+
+def test_every_trigger_box_is_listed_with_its_kind_of_line(said):
+    rows = {row["name"]: row for row in json.loads(said("list", "--json")) if row["kind"] == "trigger_box"}
+    assert len(rows) >= 12
+    assert {name for name, row in rows.items() if row["stand_in"]} == set(BOXES)
+    assert rows["trigger-parallel"]["line"] == "parallel"
+    assert "trigger-parallel" in said("list")
+
+
+def test_a_trigger_box_is_shown_with_its_wiring(said):
+    text = said("show", "trigger-bbtk")
+    assert "kind: trigger_box" in text
+    assert "wiring: Output line 1" in text
+
+
+def test_a_trigger_box_is_asked_and_gives_no_edge(said):
+    standin = BOXES["trigger-bbtk"]()
+    with Terminal(standin) as terminal:
+        told = json.loads(said("test", "trigger-bbtk", "--port", terminal.path, "--json"))
+    assert told == {"opened": terminal.path, "kind": "bytes"}
+    assert standin.pulses_s == []
+
+
+def test_a_trigger_box_that_is_not_opened_by_a_path_is_one_line(said):
+    with pytest.raises(ClosedloopError, match=r"^--port /dev/x: LabJack U3 is not opened by a path"):
+        said("test", "trigger-labjack-u3", "--port", "/dev/x")
 
 
 def test_a_profile_is_shown_whole(said):
@@ -149,6 +177,20 @@ def test_hands_reach_a_stand_in_through_the_command_line():
     assert "fired" in lines
     assert "fly away: no such hand, or not this number of numbers" in lines
     assert lines[-1] == "pulses: 1"
+
+
+def test_a_trigger_boxs_stand_in_says_how_a_stimulator_names_it():
+    done = subprocess.run(
+        [*CLOSEDLOOP, "devices", "simulate", "trigger-brain-products"],
+        input="hold-line 3\n",
+        capture_output=True,
+        text=True,
+        timeout=100,
+        check=True,
+    )
+    first, *_, last = done.stdout.splitlines()
+    assert re.match(r"trigger-brain-products on (\S+) \(line: \{box: trigger-brain-products, path: \1\}\) ", first)
+    assert last == "pulses: 1"
 
 
 def test_a_stand_in_that_there_is_not_is_named_with_those_that_are():

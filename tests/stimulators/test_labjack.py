@@ -134,6 +134,13 @@ def test_a_t_series_device_without_the_vendors_library_is_one_clear_line(monkeyp
         LabJackT(LabJackTLine(kind="labjack_t")).__enter__()
 
 
+def test_a_u3_without_the_vendors_driver_is_one_clear_line(monkeypatch):
+    # as the vendor's module fails where its driver is absent
+    monkeypatch.setitem(sys.modules, "u3", SimpleNamespace(U3=lambda: None.LJUSB_OpenDevice))
+    with pytest.raises(StimulatorError, match=r"^LabJack U3: the vendor's driver exodriver is not on this system$"):
+        LabJackU3(LabJackU3Line(kind="labjack_u3")).__enter__()
+
+
 def test_an_output_of_national_instruments_is_moved_and_left_low(monkeypatch):
     task = Vendor()
     task.do_channels = Vendor()

@@ -4,6 +4,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from closedloop.config.line import LabJackU3Line
+from closedloop.errors import StimulatorError
 from closedloop.stimulators.lines.u3_packet import check_reply, low, output_number, pulse
 from closedloop.stimulators.lines.vendor import vendor_module
 
@@ -30,7 +31,10 @@ class LabJackU3:
     def __enter__(self) -> Self:
         u3 = vendor_module("u3", package="LabJackPython", extra="labjack")
         number = self._line.serial_number
-        self._device = u3.U3() if number is None else u3.U3(firstFound=False, serial=number)
+        try:
+            self._device = u3.U3() if number is None else u3.U3(firstFound=False, serial=number)
+        except AttributeError:  # how the module says that the driver behind it could not be loaded
+            raise StimulatorError("LabJack U3: the vendor's driver exodriver is not on this system") from None
         self.take_back()
         return self
 
