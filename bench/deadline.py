@@ -170,7 +170,7 @@ CASES = (
 def draw_core(case: Case) -> Core:
     """Lay out the core of a case: armed, warm, and with every limit set."""
     core = lay_out(N_CHANNELS, SFREQ, often=False, writes_to=None, byte=np.zeros(1, np.uint8))
-    core.extremes.low[:], core.extremes.high[:] = -10.0, 10.0
+    core.extremes.past_low[:], core.extremes.past_high[:] = -10.0, 10.0
     many = 10**9
     core = core._replace(
         quality=with_fields(core.quality, clean=many, hold_s=1.0),

@@ -237,6 +237,14 @@ def test_counts(make_core, run, sine, limit, reason):
     assert found == [Reason.NONE] * 4 + [reason] * (len(found) - 4)
 
 
+def test_a_new_train_has_no_interval_yet(make_core, run, sine):
+    """The one before was faster than the table allows two pulses after each other to be."""
+    fast = exposure(longest_s=np.array([[1e6] * 2, [1e6] * 2, [0.25] * 2, [-1.0] * 2]), pause_s=0.35)
+    events = run(make_core(exposure=fast), sine(4.0)).events
+    pulses_s = events["due_s"][events["kind"] == EventKind.DELIVERED]
+    np.testing.assert_allclose(np.diff(pulses_s)[:6], [0.1, 0.4, 0.1, 0.4, 0.1, 0.4], atol=1e-9)
+
+
 @pytest.mark.parametrize(
     ("before", "limit"), [("before_day", "max_pulses_day"), ("before_course", "max_pulses_course")]
 )
