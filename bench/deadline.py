@@ -32,7 +32,7 @@ from closedloop.core.deadline import on_deadline
 from closedloop.core.exposure import CAP, Exposure, make_exposure
 from closedloop.core.reasons import Reason
 from closedloop.core.records import READ, WRITTEN, EventKind
-from closedloop.core.state import COMMITTED, CORE, Core
+from closedloop.core.state import COMMITTED, Core
 from closedloop.jit import compiled, inner
 from closedloop.protocols.envelope_file import load_envelope
 from closedloop.protocols.train_rules import TrainRules, rules_of_envelope, rules_of_tables
@@ -73,18 +73,7 @@ def _place_plan(core: Core, now: float, pulse: int, pulses: int) -> None:
     core.events.indices[READ] = core.events.indices[WRITTEN]
 
 
-@compiled(
-    types.void(
-        CORE,
-        types.float64[::1],
-        types.int64[::1],
-        types.int64,
-        types.float64,
-        types.int64[::1],
-        types.int64[::1],
-        types.float64[::1],
-    )
-)
+@compiled()  # on its first call, so that to import this costs little
 def _time_calls(
     core: Core,
     nows: NDArray[np.float64],

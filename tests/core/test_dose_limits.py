@@ -237,12 +237,22 @@ def test_counts(make_core, run, sine, limit, reason):
     assert found == [Reason.NONE] * 4 + [reason] * (len(found) - 4)
 
 
-def test_a_new_train_has_no_interval_yet(make_core, run, sine):
-    """The one before was faster than the table allows two pulses after each other to be."""
-    fast = exposure(longest_s=np.array([[1e6] * 2, [1e6] * 2, [0.25] * 2, [-1.0] * 2]), pause_s=0.35)
-    events = run(make_core(exposure=fast), sine(4.0)).events
-    pulses_s = events["due_s"][events["kind"] == EventKind.DELIVERED]
-    np.testing.assert_allclose(np.diff(pulses_s)[:6], [0.1, 0.4, 0.1, 0.4, 0.1, 0.4], atol=1e-9)
+def test_a_train_is_not_judged_by_the_intervals_of_the_one_before(make_core, script):
+    """Two pulses at 16.7 Hz, which may last 0.15 s, and after a pause two at 10 Hz, which may last longer."""
+    table = exposure(longest_s=np.array([[1e6] * 2, [1e6] * 2, [1e6] * 2, [0.15] * 2]), pause_s=0.3)
+    told = script(
+        make_core(policy={"pulses": 2, "pulse_interval_s": 0.06}, exposure=table, limits={"max_data_age_s": 1.0})
+    )
+    trigger_s = told.until_due()
+    for pulse in range(2):
+        assert told.deadline(trigger_s + pulse * 0.06)["kind"].tolist() == [EventKind.DELIVERED]
+    told.core.policy["pulses"] = 1
+    told.command(Command.PAUSE)
+    told.samples(60)
+    told.command(Command.RESUME)
+    fired = np.concatenate([told.fire(), told.fire()])
+    assert fired["kind"].tolist() == [EventKind.DELIVERED] * 2
+    assert np.diff(fired["due_s"])[0] == pytest.approx(0.1)
 
 
 @pytest.mark.parametrize(
