@@ -247,8 +247,9 @@ def test_a_train_is_not_judged_by_the_intervals_of_the_one_before(make_core, scr
     for pulse in range(2):
         assert told.deadline(trigger_s + pulse * 0.06)["kind"].tolist() == [EventKind.DELIVERED]
     told.core.policy["pulses"] = 1
+    told.n_samples += 8  # samples come later than the second pulse
     told.command(Command.PAUSE)
-    told.samples(60)
+    told.samples(100)
     told.command(Command.RESUME)
     fired = np.concatenate([told.fire(), told.fire()])
     assert fired["kind"].tolist() == [EventKind.DELIVERED] * 2
