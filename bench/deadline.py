@@ -32,7 +32,7 @@ from closedloop.core.deadline import on_deadline
 from closedloop.core.exposure import CAP, Exposure, make_exposure
 from closedloop.core.reasons import Reason
 from closedloop.core.records import READ, WRITTEN, EventKind
-from closedloop.core.state import COMMITTED, CORE, Core
+from closedloop.core.state import COMMITTED, Core
 from closedloop.jit import compiled, inner
 from closedloop.protocols.envelope_file import load_envelope
 from closedloop.protocols.train_rules import TrainRules, rules_of_envelope, rules_of_tables
@@ -73,18 +73,7 @@ def _place_plan(core: Core, now: float, pulse: int, pulses: int) -> None:
     core.events.indices[READ] = core.events.indices[WRITTEN]
 
 
-@compiled(
-    types.void(
-        CORE,
-        types.float64[::1],
-        types.int64[::1],
-        types.int64,
-        types.float64,
-        types.int64[::1],
-        types.int64[::1],
-        types.float64[::1],
-    )
-)
+@compiled()  # on its first call, so that to import this costs little
 def _time_calls(
     core: Core,
     nows: NDArray[np.float64],
@@ -170,7 +159,7 @@ CASES = (
 def draw_core(case: Case) -> Core:
     """Lay out the core of a case: armed, warm, and with every limit set."""
     core = lay_out(N_CHANNELS, SFREQ, often=False, writes_to=None, byte=np.zeros(1, np.uint8))
-    core.extremes.low[:], core.extremes.high[:] = -10.0, 10.0
+    core.extremes.past_low[:], core.extremes.past_high[:] = -10.0, 10.0
     many = 10**9
     core = core._replace(
         quality=with_fields(core.quality, clean=many, hold_s=1.0),

@@ -7,27 +7,29 @@ what is planned. A condition becomes false, so that nothing is refused there; pa
 that they demand nothing any more; a statement is left out. Beside gate and exposure that goes for what guards a pulse
 elsewhere: the commitment, the deadline, commands and all else that the core is told.
 
-The tests run uncompiled on a copy of the package, which therefore cannot meet compiled code from before (that compiled
-code follows an edit of the gate is a test of its own, in ``tests/test_jit.py``). It fails where a mutant survives.
+The tests run uncompiled on a copy of the package, each time in a process of its own, which therefore cannot meet
+compiled code from before (that compiled code follows an edit of the gate is a test of its own, in
+``tests/test_jit.py``). It fails where a mutant survives.
 """
 
 import argparse
 import ast
+import importlib
 import json
+import multiprocessing
 import os
 import shutil
-import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from queue import Queue
 
-from cohort import show
+import pytest
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).resolve().parents[1]
+OWN = (ROOT, ROOT / "bench")
+"""Where the package and these benchmarks would be imported from."""
 ALL = None
 GUARDS: dict[str, tuple[str, ...] | None] = {
     "closedloop/core/gate.py": ALL,
@@ -45,8 +47,7 @@ TESTS = tuple(
 )
 SLOW = ("running_limit", "as_fast_as_the_limit", "half_a_percent", "jitter", "settles_from_one_side", "ever_holds")
 """Words in the names of tests that take seconds uncompiled, and are of other things."""
-COPIED = ("closedloop", "tests", "devices", "limits", "pipelines", "schema", "recordings", "bench")
-TIMEOUT_S = 600.0
+COPIED = ("closedloop", "tests")
 
 
 @dataclass(frozen=True)
@@ -134,73 +135,70 @@ def mutants(path: str, functions: tuple[str, ...] | None) -> Iterator[Mutant]:
                 yield Mutant(path, part.lineno, function.name, check, becomes, source)
 
 
-def copy_checkout(folder: Path) -> Path:
-    """Copy what the tests need."""
-    for name in COPIED:
-        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
-    shutil.copy(ROOT / "pyproject.toml", folder)
-    return folder
+def run_tests(mutant: Mutant | None) -> str | None:
+    """Run the tests on a copy of the package, in this process, which is for nothing else; return the first that fails.
+
+    What is not the package's own has been imported before this process was forked off.
+    """
+    with tempfile.TemporaryDirectory(prefix="closedloop-mutant-") as scratch:
+        folder = Path(scratch)
+        for name in COPIED:
+            shutil.copytree(ROOT / name, folder / name)
+        shutil.copy(ROOT / "pyproject.toml", folder)
+        if mutant is not None:
+            (folder / mutant.path).write_text(mutant.source, encoding="utf-8")
+        os.chdir(folder)
+        sys.path[:] = [str(folder), *(entry for entry in sys.path if Path(entry or ".").resolve() not in OWN)]
+        first = First()
+        command = ["-x", "-q", "-n", "0", "-p", "no:randomly", "-p", "no:cacheprovider", "-m", "not uncompiled"]
+        # Nobody looks at why a test fails, so that a plugin that is there already does no harm.
+        command += ["-W", "ignore::pytest.PytestAssertRewriteWarning"]
+        slow = " and ".join(f"not {word}" for word in SLOW)
+        with (folder / "output").open("w") as output:
+            os.dup2(output.fileno(), 1)
+            os.dup2(output.fileno(), 2)
+            status = pytest.main([*command, "-k", slow, *TESTS], plugins=[first])
+        if status not in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED) or (status == 0) != (first.failed is None):
+            raise RuntimeError(f"the tests did not run: {(folder / 'output').read_text()[-2000:]}")
+        tested = Path(sys.modules["closedloop"].__file__ or "").resolve()
+        assert tested.is_relative_to(folder.resolve()), f"the tests imported {tested}"
+        return first.failed
 
 
-def run_tests(folder: Path) -> str | None:
-    """Run the tests in a copy; return the first that fails, or None."""
-    command = [sys.executable, "-m", "pytest", "-x", "-q", "-n", "0", "-p", "no:randomly", "-p", "no:cacheprovider"]
-    environment = {
-        **os.environ,
-        "NUMBA_DISABLE_JIT": "1",
-        "PYTHONPATH": str(folder),
-        "PYTHONDONTWRITEBYTECODE": "1",  # a source that changes twice within a second would meet its old bytecode
-        "PYTEST_ADDOPTS": "",
-        "CI": "true",
-    }
-    try:
-        done = subprocess.run(
-            [*command, "-m", "not uncompiled", "-k", " and ".join(f"not {word}" for word in SLOW), *TESTS],
-            cwd=folder,
-            env=environment,
-            capture_output=True,
-            text=True,
-            timeout=TIMEOUT_S,
-            check=False,
-        )
-    except subprocess.TimeoutExpired:
-        return "the tests did not end"
-    if done.returncode == 0:
-        return None
-    failed = [line for line in done.stdout.splitlines() if line.startswith(("FAILED ", "ERROR "))]
-    if done.returncode != 1 or not failed:
-        raise RuntimeError(f"the tests did not run: {done.stdout[-2000:]}{done.stderr[-2000:]}")
-    return failed[0].split(" - ")[0].removeprefix("FAILED ").split("::")[-1]
+class First:
+    """Keeps the name of the first test that fails."""
+
+    failed: str | None = None
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Take note of a test's end."""
+        if report.failed and self.failed is None:
+            self.failed = report.nodeid.split("::")[-1]
+
+
+def warm_up() -> None:
+    """Import what the tests need and is not the package's own; compiled code is not wanted from here on."""
+    os.environ.update(NUMBA_DISABLE_JIT="1", PYTEST_ADDOPTS="", CI="true")
+    sys.dont_write_bytecode = True
+    for name in ("hypothesis", "numba", "numpy.testing", "pydantic", "ruamel.yaml", "scipy.signal"):
+        importlib.import_module(name)
+    ours = [name for name in sys.modules if name.partition(".")[0] == "closedloop"]
+    assert not ours, f"imported too early: {ours}"
 
 
 def try_all(listed: list[Mutant]) -> list[str | None]:
     """Return for each mutant which test notices it, or None."""
-    workers = os.cpu_count() or 1
-    with tempfile.TemporaryDirectory(prefix="closedloop-mutants-") as scratch:
-        copies: Queue[Path] = Queue()
-        for number in range(workers):
-            folder = Path(scratch) / str(number)
-            folder.mkdir()
-            copies.put(copy_checkout(folder))
-        folder = copies.get()
-        if (failed := run_tests(folder)) is not None:
+    warm_up()
+    killers: list[str | None] = []
+    # A process for each mutant, forked from this one: nothing that one has imported is there for the next.
+    with multiprocessing.get_context("fork").Pool(os.cpu_count(), maxtasksperchild=1) as pool:
+        if (failed := pool.apply(run_tests, (None,))) is not None:
             raise SystemExit(f"{failed} fails with every check in its place")
-        copies.put(folder)
-
-        def killed_by(mutant: Mutant) -> str | None:
-            folder = copies.get()
-            try:
-                (folder / mutant.path).write_text(mutant.source, encoding="utf-8")
-                killer = run_tests(folder)
-            finally:
-                shutil.copy(ROOT / mutant.path, folder / mutant.path)
-                copies.put(folder)
+        for mutant, killer in zip(listed, pool.imap(run_tests, listed, chunksize=1), strict=True):
             where = f"{mutant.path}:{mutant.line} {mutant.check} -> {mutant.becomes}"
             print(f"{where}: {killer or 'NOBODY'}", file=sys.stderr, flush=True)
-            return killer
-
-        with ThreadPoolExecutor(workers) as pool:
-            return list(pool.map(killed_by, listed))
+            killers.append(killer)
+    return killers
 
 
 def main() -> None:
@@ -222,6 +220,8 @@ def main() -> None:
         }
         for m, killer in zip(listed, killers, strict=True)
     ]
+    from cohort import show  # imports the package, which the processes above had to do for themselves
+
     show("Checks of the safety gate", [{name: value or "NOBODY" for name, value in row.items()} for row in rows])
     survivors = [row for row in rows if row["killed by"] is None]
     print(f"{len(rows) - len(survivors)} of {len(rows)} checks are held by a test")

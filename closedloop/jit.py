@@ -95,6 +95,15 @@ def inner(function: Callable[P, R]) -> Callable[P, R]:
     return _decorator(None, no_cpython_wrapper=True, no_cfunc_wrapper=True)(function)
 
 
+def inlined(function: Callable[P, R]) -> Callable[P, R]:
+    """Compile a function into each of its callers.
+
+    To hand over the core's state takes some hundred machine words: between small functions on the way of a pulse that
+    is more than what they do.
+    """
+    return _decorator(None, no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)(function)
+
+
 def _decorator(signature: Any, **more: bool) -> Callable[[Callable[P, R]], Callable[P, R]]:
     options = {"cache": True, "nogil": True, "error_model": "numpy", "_nrt": False, **more}
 

@@ -10,7 +10,7 @@ import math
 
 from closedloop.core.reasons import Reason
 from closedloop.core.state import Core
-from closedloop.jit import inner
+from closedloop.jit import inlined, inner
 
 CLOCK_GAIN = 0.01
 """Share of a stamp's deviation that the fitted clock follows: jitter falls about 12-fold."""
@@ -88,14 +88,14 @@ def _watch_rate(core: Core, missing: int) -> None:
     timing["rate_samples"] = 1
 
 
-@inner
+@inlined
 def is_fresh(core: Core, now: float) -> bool:
     """Return whether the newest sample is of about now: neither too old nor from the future."""
     oldest = core.limits[0]["max_data_age_s"]
     return oldest < math.inf and abs(now - core.timing[0]["time_s"]) <= oldest
 
 
-@inner
+@inlined
 def freshness(core: Core, now: float) -> Reason:
     """Return why the newest sample is not of about now: too old, or of a clock that runs ahead; NONE where it is."""
     if is_fresh(core, now):
@@ -104,14 +104,14 @@ def freshness(core: Core, now: float) -> Reason:
     return Reason.CLOCK if core.timing[0]["time_s"] - now > abs(core.limits[0]["max_data_age_s"]) else Reason.STALE
 
 
-@inner
+@inlined
 def electrode_time(core: Core) -> float:
     """Return when the newest sample was at the electrode, in s."""
     timing = core.timing[0]
     return timing["time_s"] - timing["delay_s"]
 
 
-@inner
+@inlined
 def counted_time(core: Core, now: float) -> float:
     """Return when the newest sample counts as told: at its stamp, where it came within a period of it.
 
@@ -122,7 +122,7 @@ def counted_time(core: Core, now: float) -> float:
     return max(timing["time_s"], now - timing["period_s"])
 
 
-@inner
+@inlined
 def trigger_time(core: Core) -> float:
     """Return when the trigger of the current plan's next pulse has to leave, in s."""
     return core.plan[0]["due_s"] - core.timing[0]["latency_s"]

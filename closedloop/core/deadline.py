@@ -10,7 +10,7 @@ from closedloop.core.reasons import Reason
 from closedloop.core.records import EventKind
 from closedloop.core.state import COMMITTED, NO_PLAN, PENDING, Core
 from closedloop.core.witness import expect_trigger
-from closedloop.jit import inner
+from closedloop.jit import inlined, inner
 
 WATCH_S = 1e-6
 """By so much later than the limit itself an outage is looked at: at the limit a sample is not too old yet."""
@@ -71,7 +71,7 @@ def on_deadline(core: Core, now: float) -> bool:
     return True
 
 
-@inner
+@inlined
 def _end_trial(core: Core, last_due_s: float) -> None:
     plan = core.plan[0]
     use_trial(core, last_due_s)
@@ -79,7 +79,7 @@ def _end_trial(core: Core, last_due_s: float) -> None:
     plan["status"] = NO_PLAN
 
 
-@inner
+@inlined
 def _hold(core: Core, pulse_s: float) -> None:
     """Keep the pulse and what it leaves behind out of the filters; half a sample earlier, to be sure.
 

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from closedloop.jit import inner
+from closedloop.jit import inlined, inner
 
 ROUNDING_S = 1e-9
 """What sums of times lose: a train at exactly the limit's interval is not too fast by its last bit."""
@@ -168,13 +168,13 @@ def short_enough(exposure: Exposure, first_s: float, pulses: int, interval_s: fl
     return in_train <= exposure.most_pulses[row, column]
 
 
-@inner
+@inlined
 def _follows(exposure: Exposure, interval_s: float) -> bool:
     """Return whether a pulse so long after the last belongs to its train; where no pause is known, it does."""
     return not interval_s > exposure.run[0]["pause_s"] + ROUNDING_S
 
 
-@inner
+@inlined
 def _row(exposure: Exposure, interval_s: float) -> int:
     """Return the table's row for pulses so far apart, its frequency rounded up; -1 where they are too fast for it."""
     for row in range(exposure.frequencies_hz.size):
@@ -183,7 +183,7 @@ def _row(exposure: Exposure, interval_s: float) -> int:
     return -1
 
 
-@inner
+@inlined
 def _column(exposure: Exposure, percent: float) -> int:
     """Return the table's column for an intensity, rounded up; -1 where it is outside."""
     for column in range(exposure.percents.size):

@@ -16,10 +16,10 @@ from closedloop.core.quality import verdict
 from closedloop.core.reasons import Reason
 from closedloop.core.records import lose, room
 from closedloop.core.state import Core
-from closedloop.jit import inner
+from closedloop.jit import inlined
 
 
-@inner
+@inlined
 def disarm(core: Core, reason: Reason) -> None:
     """Disarm and keep why; only a human arms again."""
     gate = core.gate[0]
@@ -27,7 +27,7 @@ def disarm(core: Core, reason: Reason) -> None:
     gate["disarmed_by"] = reason
 
 
-@inner
+@inlined
 def see_time(core: Core, now: float) -> bool:
     """Take note of the time; a clock that runs backwards or is no number disarms."""
     timing = core.timing[0]
@@ -38,7 +38,7 @@ def see_time(core: Core, now: float) -> bool:
     return True
 
 
-@inner
+@inlined
 def approve_plan(core: Core, now: float) -> int:
     """Return why the pending plan may not be fired as a whole, or NONE."""
     reason: int = _ready(core, now)
@@ -54,7 +54,7 @@ def approve_plan(core: Core, now: float) -> int:
     return _recordable(core, now, plan["pulses"])
 
 
-@inner
+@inlined
 def approve_pulse(core: Core, now: float) -> int:
     """Return why the plan's next pulse may not leave now, or NONE."""
     reason: int = _ready(core, now)
@@ -73,7 +73,7 @@ def approve_pulse(core: Core, now: float) -> int:
     return _recordable(core, now, 1)
 
 
-@inner
+@inlined
 def _dose(core: Core, first_s: float, pulses: int) -> Reason:
     """Return why so many pulses from ``first_s`` on would be too much, or NONE."""
     limits, gate, plan = core.limits[0], core.gate[0], core.plan[0]
@@ -107,7 +107,7 @@ def _dose(core: Core, first_s: float, pulses: int) -> Reason:
     return Reason.NONE
 
 
-@inner
+@inlined
 def _foreseen_of_late(core: Core, now: float) -> bool:
     """Return whether the sample that the plan was made from is not too old, however new the newest is."""
     plan = core.plan[0]
@@ -116,12 +116,12 @@ def _foreseen_of_late(core: Core, now: float) -> bool:
     return limit_s < np.inf and age_s <= limit_s
 
 
-@inner
+@inlined
 def _finite(limit: float) -> bool:
     return -np.inf < limit and limit < np.inf
 
 
-@inner
+@inlined
 def _apart(core: Core, limit_s: float, last_s: float, first_s: float, pulses: int) -> bool:
     """Return whether so many pulses from ``first_s`` on keep a distance from an earlier one and from each other."""
     if not (_finite(limit_s) and limit_s >= 0.0):
@@ -131,7 +131,7 @@ def _apart(core: Core, limit_s: float, last_s: float, first_s: float, pulses: in
     return first_s - last_s >= limit_s - ROUNDING_S
 
 
-@inner
+@inlined
 def _device(core: Core, now: float) -> Reason:
     """Return why the stimulator would not, or must not, fire now, or NONE; its own words count while they are fresh."""
     gate, limits = core.gate[0], core.limits[0]
@@ -145,7 +145,7 @@ def _device(core: Core, now: float) -> Reason:
     return Reason.NONE
 
 
-@inner
+@inlined
 def _ready(core: Core, now: float) -> int:
     gate = core.gate[0]
     if gate["stopped"] != 0:
@@ -163,7 +163,7 @@ def _ready(core: Core, now: float) -> int:
     return _device(core, now)
 
 
-@inner
+@inlined
 def _signal(core: Core) -> int:
     reason = verdict(core)
     if reason != Reason.NONE:
@@ -179,7 +179,7 @@ def _signal(core: Core) -> int:
     return Reason.NONE
 
 
-@inner
+@inlined
 def _recordable(core: Core, now: float, pulses: int) -> Reason:
     # One place more than the pulses need, so that a refusal in between is recorded as well.
     if not room(core.events) > pulses:
@@ -192,7 +192,7 @@ def _recordable(core: Core, now: float, pulses: int) -> Reason:
     return Reason.NONE
 
 
-@inner
+@inlined
 def count_pulse(core: Core, now: float) -> None:
     """Count a pulse as delivered, before its trigger is written."""
     gate = core.gate[0]

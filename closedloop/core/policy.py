@@ -4,7 +4,7 @@ import math
 
 from closedloop.core.reasons import Reason
 from closedloop.core.state import Core
-from closedloop.jit import inner
+from closedloop.jit import inlined, inner
 
 SD_FLOOR = math.radians(1.0)
 SD_CEILING = math.pi
@@ -40,7 +40,7 @@ def current_target(core: Core) -> float:
     return core.trials[core.policy[0]["trial"]]["random_target"]
 
 
-@inner
+@inlined
 def is_paused(core: Core) -> bool:
     """Return whether the operator has paused: no pulse is wanted, not of a train that has begun either."""
     return core.policy[0]["paused"] != 0
@@ -85,7 +85,7 @@ def relax(core: Core) -> None:
         policy["sd_limit"] = min(SD_CEILING, policy["sd_limit"] * (1.0 + rise))
 
 
-@inner
+@inlined
 def is_withheld(core: Core) -> bool:
     """Return whether the current trial is a catch trial, which passes every gate and is not fired."""
     return core.trials[core.policy[0]["trial"]]["withheld"] != 0

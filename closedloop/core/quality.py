@@ -85,6 +85,11 @@ def turn_block(core: Core) -> None:
     for row in range(extremes.ceiling.size):
         extremes.low[quality["place"], row] = np.inf
         extremes.high[quality["place"], row] = -np.inf
+        low, high = np.inf, -np.inf
+        for block in range(N_BLOCKS):
+            low = min(low, extremes.low[block, row])
+            high = max(high, extremes.high[block, row])
+        extremes.past_low[row], extremes.past_high[row] = low, high
 
 
 @inner
@@ -97,13 +102,11 @@ def verdict(core: Core) -> int:
     if not core.quality[0]["clean"] >= core.quality[0]["needed"]:
         return core.quality[0]["cause"]
     extremes = core.extremes
+    place = core.quality[0]["place"]
     n_channels = core.signals.used.size
     for row in range(extremes.ceiling.size):
-        low = np.inf
-        high = -np.inf
-        for block in range(N_BLOCKS):
-            low = min(low, extremes.low[block, row])
-            high = max(high, extremes.high[block, row])
+        low = min(extremes.past_low[row], extremes.low[place, row])
+        high = max(extremes.past_high[row], extremes.high[place, row])
         # Only infinity means that there is no limit: one that is no number refuses.
         limited = extremes.ceiling[row] != np.inf
         if limited and not (0.0 <= high - low and high - low <= extremes.ceiling[row]):

@@ -237,6 +237,9 @@ class Extremes(NamedTuple):
     ----------
     low, high
         Arrays of shape (N_BLOCKS, n_rows); rows are the used channels, then the signals.
+    past_low, past_high
+        Arrays of shape (n_rows,): the same over all blocks but the running one, so that they need not be gone through
+        at every pulse.
     ceiling
         Array of shape (n_rows,): peak-to-peak limits in µV, infinite where there is none.
     watched
@@ -245,6 +248,8 @@ class Extremes(NamedTuple):
 
     low: NDArray[np.float64]
     high: NDArray[np.float64]
+    past_low: NDArray[np.float64]
+    past_high: NDArray[np.float64]
     ceiling: NDArray[np.float64]
     watched: NDArray[np.int64]
 
@@ -321,6 +326,8 @@ def make_extremes(ceiling: NDArray[np.float64], watched: NDArray[np.int64]) -> E
     return Extremes(
         low=np.full((N_BLOCKS, rows), np.inf),
         high=np.full((N_BLOCKS, rows), -np.inf),
+        past_low=np.full(rows, np.inf),
+        past_high=np.full(rows, -np.inf),
         ceiling=np.asarray(ceiling, dtype=float),
         watched=np.asarray(watched, np.int64),
     )

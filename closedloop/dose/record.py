@@ -130,6 +130,7 @@ class DoseRecord:
         gate["before_day"], gate["before_course"] = self.in_day, self.in_course
         recent_s, run = core.exposure.recent_s.copy(), core.exposure.run.copy()
         before_s = self._before_s(recent_s.size)
+        gate["before_last_s"] = before_s[-1] if before_s.size else -np.inf
         recent_s[: before_s.size] = before_s
         run["pulses"] = before_s.size
         exposure = core.exposure._replace(recent_s=recent_s, run=run)

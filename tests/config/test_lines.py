@@ -10,6 +10,7 @@ from closedloop.config.load import check_file, load_device, load_device_of, load
 from closedloop.errors import ConfigError
 
 DEVICES = Path(__file__).parents[2] / "devices"
+BOX_FILES = sorted({*DEVICES.glob("trigger-*.yaml")} - {DEVICES / "trigger-only.yaml"})
 BOX = """\
 kind: trigger_box
 name: Test box

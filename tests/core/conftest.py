@@ -146,6 +146,7 @@ def draw_core(
     extremes = make_extremes(np.array(ceilings_uv or (150.0, *[np.inf] * n_signals)), np.array([1] + [0] * n_signals))
     # As warm as the rest: the blocks have seen the sine that comes.
     extremes.low[:], extremes.high[:] = -AMPLITUDE_UV, AMPLITUDE_UV
+    extremes.past_low[:], extremes.past_high[:] = -AMPLITUDE_UV, AMPLITUDE_UV
     return core._replace(
         timing=fields("timing", latency_s=0.02, longest_s=1.0),
         signals=make_signals(

@@ -118,3 +118,11 @@ def test_the_time_at_which_a_stream_broke_off_has_passed(make_core, script):
     told.command(Command.ARM, now=4.0)
     assert told.core.gate["armed"][0] == 0
     assert told.core.gate["disarmed_by"][0] == Reason.CLOCK
+
+
+def test_a_prediction_from_old_data_does_not_fire_however_fresh_the_newest_sample_is(make_core, script):
+    told = script(make_core(limits={"max_lateness_s": 10.0}))
+    told.until_due()
+    told.samples(20)
+    assert told.core.plan["status"][0] == COMMITTED
+    assert [Reason(reason) for reason in told.deadline(told.now)["reason"]] == [Reason.STALE]

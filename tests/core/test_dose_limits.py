@@ -237,6 +237,25 @@ def test_counts(make_core, run, sine, limit, reason):
     assert found == [Reason.NONE] * 4 + [reason] * (len(found) - 4)
 
 
+def test_a_train_is_not_judged_by_the_intervals_of_the_one_before(make_core, script):
+    """Two pulses at 16.7 Hz, which may last 0.15 s, and after a pause two at 10 Hz, which may last longer."""
+    table = exposure(longest_s=np.array([[1e6] * 2, [1e6] * 2, [1e6] * 2, [0.15] * 2]), pause_s=0.3)
+    told = script(
+        make_core(policy={"pulses": 2, "pulse_interval_s": 0.06}, exposure=table, limits={"max_data_age_s": 1.0})
+    )
+    trigger_s = told.until_due()
+    for pulse in range(2):
+        assert told.deadline(trigger_s + pulse * 0.06)["kind"].tolist() == [EventKind.DELIVERED]
+    told.core.policy["pulses"] = 1
+    told.n_samples += 8  # samples come later than the second pulse
+    told.command(Command.PAUSE)
+    told.samples(100)
+    told.command(Command.RESUME)
+    fired = np.concatenate([told.fire(), told.fire()])
+    assert fired["kind"].tolist() == [EventKind.DELIVERED] * 2
+    assert np.diff(fired["due_s"])[0] == pytest.approx(0.1)
+
+
 @pytest.mark.parametrize(
     ("before", "limit"), [("before_day", "max_pulses_day"), ("before_course", "max_pulses_course")]
 )

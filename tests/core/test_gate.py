@@ -214,6 +214,7 @@ def test_flat(make_core, run):
 def test_a_channel_that_never_moved_is_flat_not_warming_up(make_core, run, refused):
     core = make_core(window=10**6)
     core.extremes.low[:], core.extremes.high[:] = np.inf, -np.inf
+    core.extremes.past_low[:], core.extremes.past_high[:] = np.inf, -np.inf
     assert set(refused(run(core, np.full((200, 1), 7.0)).events)) == {Reason.FLAT}
 
 

@@ -90,6 +90,7 @@ def test_windows_of_time_see_pulses_of_earlier_sessions_at_the_latest_time_that_
         core = record.share(example)
     assert core.exposure.run["pulses"][0] == 3
     assert core.exposure.recent_s[:3] == pytest.approx(ended_s)
+    assert core.gate["before_last_s"][0] == pytest.approx(ended_s)
     assert np.isneginf(core.exposure.recent_s[3:]).all()
 
 

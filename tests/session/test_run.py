@@ -222,7 +222,10 @@ def test_artifacts_do_not_reach_the_reference(run, session):
 
 def test_a_train_is_fired_whole_with_its_first_pulse_on_phase(run):
     protocol = {"type": "train", "trains": 50, "pulses_per_train": 4, "frequency_hz": 5.0, "min_interval_s": 5.0}
-    session = run({"protocol": protocol, "target.withhold": 0.0, "target.conditions": [TROUGH]})
+    # The table of waits lets trains follow each other after 5 s, which the gate holds.
+    session = run(
+        {"protocol": protocol, "target.withhold": 0.0, "target.conditions": [TROUGH], "source.duration_s": 100.0}
+    )
     events = used(session)
     trains = events[: events.size // 4 * 4].reshape(-1, 4)
     assert len(trains) >= 10
