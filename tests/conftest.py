@@ -61,6 +61,20 @@ settings.load_profile("ci" if os.environ.get("CI") else "local")
 GRACE_S = 2.0
 """How long what a test has told to end may take to be gone."""
 
+LONGEST = (
+    "integration/test_live.py",
+    "integration/test_cli.py",
+    "integration/test_readme.py",
+    "session/test_run.py",
+    "conformance/test_estimators.py",
+    "live/test_stream_faults.py",
+    "live/test_trigger_line.py",
+    "live/test_loop.py",
+    "live/test_stream_loss.py",
+    "bench/test_latency.py",
+)
+"""Test files by the time that they take, those of half a minute and more on two cores."""
+
 PROC = Path("/proc")
 TCP_LISTEN = "0A"
 """State of a listening socket in ``/proc/net/tcp`` (``TCP_LISTEN`` in the kernel's tcp_states.h)."""
@@ -80,8 +94,16 @@ def pytest_sessionstart(session: pytest.Session) -> None:
     if several and not hasattr(session.config, "workerinput") and not numba.config.DISABLE_JIT:
         import_module("closedloop.calibration.assemble")
         import_module("closedloop.core.replay")
-        if sys.platform == "linux":
+        # The pass with bounds checking has no test of the live loop, which takes as long again to compile.
+        if sys.platform == "linux" and not numba.config.BOUNDSCHECK:
             import_module("closedloop.core.live")
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the files that take longest in front of the others in their random order: no worker ends alone with one."""
+    order = {name: place for place, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: order.get(f"{item.path.parent.name}/{item.path.name}", len(LONGEST)))
 
 
 def child_processes() -> set[str]:

@@ -65,9 +65,8 @@ def content_of(sds, *, surrogate=True, names=("a.edf", "b.edf"), **options):
     }
 
 
-@pytest.fixture
-def drawn(monkeypatch, tmp_path):
-    """Return a function that writes the picture and gives back the figure with the words that stand in it."""
+def draw_into(path, content):
+    """Write the picture and return the figure with the words that stand in it."""
     made = []
 
     class Kept(Figure):
@@ -75,14 +74,24 @@ def drawn(monkeypatch, tmp_path):
             super().__init__(*arguments, **options)
             made.append(self)
 
-    monkeypatch.setattr(figure, "Figure", Kept)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(figure, "Figure", Kept)
+        write_figure(path, content)
+    texts = made[-1].findobj(lambda artist: hasattr(artist, "get_text") and artist.get_text())
+    return made[-1], "\n".join(text.get_text() for text in texts)
 
-    def draw(content):
-        write_figure(tmp_path / "evaluation.part", content)
-        texts = made[-1].findobj(lambda artist: hasattr(artist, "get_text") and artist.get_text())
-        return made[-1], "\n".join(text.get_text() for text in texts)
 
-    return draw
+@pytest.fixture
+def drawn(tmp_path):
+    """Return a function that draws what it is given."""
+    return lambda content: draw_into(tmp_path / "evaluation.part", content)
+
+
+@pytest.fixture(scope="module")
+def usual(tmp_path_factory):
+    """Return the picture of all methods, which takes seconds to draw: its path, figure and words, not to be changed."""
+    path = tmp_path_factory.mktemp("usual") / "evaluation.part"
+    return path, *draw_into(path, content_of(SDS))
 
 
 def test_the_best_of_each_kind_is_the_one_with_the_smallest_median():
@@ -95,17 +104,17 @@ def test_a_method_that_was_never_measured_is_never_the_best():
     assert best_of(rows, REAL)[0] == ("wiener", "ours")
 
 
-def test_the_picture_is_a_png_that_is_wide_enough_to_read(drawn, tmp_path):
-    drawn(content_of(SDS))
-    header = (tmp_path / "evaluation.part").read_bytes()[:24]
+def test_the_picture_is_a_png_that_is_wide_enough_to_read(usual):
+    path, _, _ = usual
+    header = path.read_bytes()[:24]
     assert header.startswith(b"\x89PNG")
     width, height = struct.unpack(">II", header[16:24])
     assert width >= 1600
     assert height >= 900
 
 
-def test_circles_show_the_best_of_ours_and_the_best_rival_with_a_scale(drawn):
-    made, said = drawn(content_of(SDS))
+def test_circles_show_the_best_of_ours_and_the_best_rival_with_a_scale(usual):
+    _, made, said = usual
     circles = [axes for axes in made.axes if axes.name == "polar"]
     assert len(circles) == 4
     assert [axes.get_title().split("\n")[0] for axes in circles[:2]] == ["wiener, many channels (ours)", "echt (tuned)"]
@@ -115,14 +124,14 @@ def test_circles_show_the_best_of_ours_and_the_best_rival_with_a_scale(drawn):
     assert "SD 38°, bias +1°; no rhythm: SD 80°" in said  # 35 and 2.5 for 25 ms ahead
 
 
-def test_both_circles_of_a_pair_have_one_scale(drawn):
-    made, _ = drawn(content_of(SDS))
+def test_both_circles_of_a_pair_have_one_scale(usual):
+    _, made, _ = usual
     first, second = [axes for axes in made.axes if axes.name == "polar"][:2]
     assert first.get_ylim() == second.get_ylim()
 
 
-def test_curves_reach_over_all_yields_and_leads_with_the_surrogates_dashed(drawn):
-    made, said = drawn(content_of(SDS))
+def test_curves_reach_over_all_yields_and_leads_with_the_surrogates_dashed(usual):
+    _, made, said = usual
     yields, leads = [axes for axes in made.axes if axes.name != "polar"][:2]
     for axes, at in ((yields, [1.0, 0.1]), (leads, [0.0, 25.0])):
         assert all(np.array_equal(line.get_xdata(), at) for line in axes.get_lines())
@@ -133,8 +142,8 @@ def test_curves_reach_over_all_yields_and_leads_with_the_surrogates_dashed(drawn
     assert "25 ms ahead: 38° instead of 35° (0 ms)" in said
 
 
-def test_it_says_what_it_is_of_and_what_it_is_not(drawn):
-    _, said = drawn(content_of(SDS))
+def test_it_says_what_it_is_of_and_what_it_is_not(usual):
+    _, _, said = usual
     for part in (DISCLAIMER, "25 ms ahead?", "2 recordings", "the first 60 s", "true phase known", "O1 — "):
         assert part in said
 
