@@ -73,7 +73,14 @@ def latency(
         sys.stdout.write(json.dumps(found.as_json(), indent=2, ensure_ascii=False) + "\n")
     else:
         _show(found, folder)
-    if found.seen.size < found.lag_s.size or not found.lag_s.size:
+    if interruption.requested:
+        fail(
+            f"interrupted after {found.lag_s.size} of {pulses} triggers; nothing was written into devices/",
+            INTERRUPTED_STATUS,
+        )
+    if found.lag_s.size != pulses:
+        fail(f"{found.lag_s.size} of {pulses} triggers were fired; nothing was written into devices/", ERROR_STATUS)
+    if found.seen.size < found.lag_s.size:
         fail(
             f"{found.seen.size} of {found.lag_s.size} triggers were seen in {found.sight.name} (limit: all); "
             "nothing was written into devices/",

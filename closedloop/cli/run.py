@@ -72,6 +72,8 @@ def run(
         sys.stdout.write(json.dumps(summary, indent=2, ensure_ascii=False) + "\n")
     else:
         _show(outcome, summary, folder.path)
+    if summary["status"] != "complete" and outcome.events is None and summary["trouble"] is None:
+        fail(f"interrupted before the loop began; {folder.path} says so", INTERRUPTED_STATUS)
     if summary["trouble"] is not None:
         fail(f"{summary['trouble']}; {folder.path} is marked as interrupted", ERROR_STATUS)
     if summary["status"] != "complete":

@@ -33,6 +33,7 @@ class Screen:
         self._live: Live | None = None
         self._stack = ExitStack()
         self._plain_s = -math.inf
+        self._has_keys = sys.stdin.isatty()
 
     def __enter__(self) -> Self:
         self._stack.enter_context(_keyboard())
@@ -73,14 +74,18 @@ class Screen:
     def wishes(self) -> list[Wish]:
         """Return what keys were pressed for."""
         found: list[Wish] = []
-        with suppress(OSError, ValueError):
+        if not self._has_keys:
+            return found
+        try:
             keyboard = sys.stdin.fileno()
-            while os.isatty(keyboard) and select.select([keyboard], [], [], 0.0)[0]:
+            while select.select([keyboard], [], [], 0.0)[0]:
                 # Not through Python's buffer, in which keys would wait unseen.
                 keys = os.read(keyboard, 256).decode(errors="ignore").lower()
                 if not keys:
-                    break
+                    return [Wish.STOP]
                 found.extend(KEYS[key] for key in keys if key in KEYS)
+        except (OSError, ValueError):
+            return [Wish.STOP]  # the terminal has gone, and with it whoever could stop the session
         return found
 
 
@@ -109,9 +114,10 @@ def status_text(status: Status) -> Text:
 def _rows(status: Status) -> dict[str, str]:
     refused = ", ".join(f"{count} {reason.label}" for reason, count in list(status.reasons.items())[:3])
     allowed = f"in {status.next_s:.1f} s at the earliest" if status.next_s > 0.0 else "at any time"
+    allowed = f", next pulse {allowed}" if status.state in {"armed", "paused"} else ""
     decided = f"{_number(1e6 * status.loop_p50_s, '.0f')} µs (p99 {_number(1e6 * status.loop_p99_s, '.0f')})"
     return {
-        "time": f"{status.elapsed_s:.0f} s, next pulse {allowed}",
+        "time": f"{status.elapsed_s:.0f} s{allowed}",
         "stream": f"{_number(status.rate_hz, '.1f')} Hz, newest sample {_number(1e3 * status.age_s, '.1f')} ms old; "
         f"they arrive after {_number(1e3 * status.age_p50_s, '.2f')} ms (p99 {_number(1e3 * status.age_p99_s, '.2f')})",
         "rhythm": f"SNR {_number(status.snr_db, '.1f')} dB, phase ±{_number(math.degrees(status.sd), '.0f')}°",

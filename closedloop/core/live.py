@@ -23,7 +23,7 @@ from closedloop.core.gate import disarm
 from closedloop.core.native import lsl_local_clock, lsl_pull_sample, lsl_samples_available, sleep
 from closedloop.core.plan import wanted_leads
 from closedloop.core.reasons import Reason
-from closedloop.core.records import Command, InputKind, Ring, claim, lose, make_ring, publish, room
+from closedloop.core.records import Command, InputKind, Ring, claim, make_ring, publish, room
 from closedloop.core.replay import guarded_sample, has_room, log_input, obey, record_input
 from closedloop.core.state import CORE, MAX_SIGNALS, STEPS, Core, Steps
 from closedloop.core.wire import LINE, fire, take_back
@@ -36,6 +36,8 @@ MARGIN_S = 200e-6
 LONGEST_WAIT_S = 0.02
 """Commands are read at least so often while no sample comes."""
 RETRY_S = 0.001
+LONGEST_WIDTH_S = 0.05
+"""Of a trigger, as profiles allow it."""
 SIGHT_CAPACITY = 32768
 
 UNWATCHED_S = 2.0
@@ -182,9 +184,6 @@ def _receive(core: Core, steps: Steps, shared: NDArray[np.int64], inbox: Inbox, 
         return
     if stamp == 0.0:
         return
-    if not has_room(core):
-        lose(core.inputs)
-        return
     more = 1.0 if lsl_samples_available(inlet) > 0 else 0.0
     place = log_input(core, InputKind.SAMPLE, inbox.rows[0], more, stamp, now)
     inbox.rows[0] += 1
@@ -260,8 +259,9 @@ def _turn(
     if now >= line[0]["off_at_s"]:
         _take_back(core, line, now)
     if not has_room(core):
+        # What is not taken now waits in the library: nothing is lost, and the record goes on when it is read again.
         _disarm_for(core, Command.LOST, Reason.INPUT_LOST, now)
-        _receive(core, steps, shared, inbox, sights, LONGEST_WAIT_S)
+        sleep(inbox.timespec, RETRY_S)
         return
     due = next_deadline(core)
     if now >= due:
@@ -312,8 +312,11 @@ def run_loop(
         turns += 1
         store_release(shared, TURNS * PLACES, turns)
     now = lsl_local_clock()
+    if line[0]["off_at_s"] < np.inf:
+        # Nothing can fire any more; a trigger that has just left keeps its width, or its box might miss it.
+        sleep(inbox.timespec, min(max(line[0]["off_at_s"] - now, 0.0), LONGEST_WIDTH_S))
+        now = lsl_local_clock()
+        _take_back(core, line, now)
     obey(core, now)
     record_input(core, InputKind.COMMAND, Command.DISARM, 0.0, now)
     on_command(core, Command.DISARM, 0.0, now)
-    if line[0]["off_at_s"] < np.inf:
-        _take_back(core, line, now)

@@ -107,7 +107,7 @@ EXPLANATIONS = {
     Reason.STREAM_BROKEN: "the stream broke off, which disarmed the gate",
     Reason.TRIGGER_LATE: "a trigger was seen at another time than measured, which disarmed the gate",
     Reason.TRIGGER_UNSEEN: "a trigger was not seen in the trigger channel, which disarmed the gate",
-    Reason.INPUT_LOST: "an input could not be recorded, which disarmed the gate",
+    Reason.INPUT_LOST: "there was no room to record the next input, which disarmed the gate",
     Reason.UNWATCHED: "nobody watched the loop any more, which disarmed the gate",
     Reason.RATE: "not among the best chances that the wanted rate allows",
 }

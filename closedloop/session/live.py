@@ -32,7 +32,7 @@ from closedloop.session.interruption import Interruption
 from closedloop.session.latency import is_trigger, latency_facts, percentiles, trigger_lags
 from closedloop.session.outcome import Outcome
 from closedloop.session.outlets import Outlets
-from closedloop.session.realtime import require_realtime, undisturbed
+from closedloop.session.realtime import check_granted, require_realtime, undisturbed
 from closedloop.session.source import OpenedSource
 from closedloop.session.status import Operator, Watch, Wish
 from closedloop.session.supervisor import Supervisor
@@ -190,6 +190,7 @@ class _Loop:
         self._rest = outcome.source.rest
         self._core, self._steps = core, steps
         self._told_pulses: int | None = None
+        self._began_s: float | None = None
         self._fired: dict[int, bool] = {}
         self._operator, self._interruption = operator, interruption
         target = list(outcome.pipeline.signals).index(outcome.pipeline.target.signal)
@@ -226,6 +227,7 @@ class _Loop:
                     assert supervisor.granted is not None
                     self._say(supervisor.granted.line())
                     folder.note(granted=vars(supervisor.granted))
+                    check_granted(supervisor.granted, self._source)
                     progress("", 1.0)
                     self._supervise(supervisor, recorder, outlets, arming, duration_s)
             except (StreamError, LoopError) as error:
@@ -250,13 +252,13 @@ class _Loop:
         began_s = pylsl.local_clock()
         shown_s = flushed_s = -np.inf
         complete_s = np.inf
-        armed_once = False
         while True:
-            now_s = pylsl.local_clock()
             self._take(supervisor, recorder, outlets)
-            if not armed_once and not supervisor.broke and self._has_caught_up(now_s - began_s):
-                armed_once = True
-                self._arm(arming)
+            now_s = pylsl.local_clock()
+            if self._began_s is None and (supervisor.broke or self._has_caught_up(now_s - began_s)):
+                self._began_s = now_s
+                if not supervisor.broke:
+                    self._arm(arming)
             self._obey(supervisor, arming)
             supervisor.look_after(self._watch.newest, say=self._say)
             self._hear_line(arming)
@@ -271,16 +273,20 @@ class _Loop:
                 flushed_s = now_s
             if self._watch.reasons[Reason.PROTOCOL_COMPLETE]:
                 complete_s = min(complete_s, now_s + TAIL_S)
-            if self._interruption.requested or now_s >= complete_s or self._has_lasted(duration_s, now_s):
+            if self._interruption.requested or now_s >= complete_s:
+                return
+            if self._has_lasted(duration_s, now_s):
+                if supervisor.need or arming.need:
+                    self._outcome.trouble = f"the session ended disarmed: {supervisor.need or arming.need}"
                 return
             time.sleep(EVERY_S)
 
     def _has_lasted(self, duration_s: float | None, now_s: float) -> bool:
         """Return whether the run is as long as it shall be: by the stream's time, or by ours where it has stopped."""
-        if duration_s is None:
+        if duration_s is None or self._began_s is None:
             return False
         newest = self._watch.newest
-        end_s = self._rest_end_s + duration_s
+        end_s = self._began_s + duration_s
         return (newest is not None and float(newest["time_s"]) >= end_s) or now_s >= end_s + GRACE_S
 
     def _has_caught_up(self, elapsed_s: float) -> bool:
@@ -346,7 +352,8 @@ class _Loop:
         self._folder.note(
             replayable=lost == 0,
             lost=lost,
-            verified=fingerprint(again) == fingerprint(events),
+            verified=lost == 0 and fingerprint(again) == fingerprint(events),
+            samples={name: int(self._core.timing[name][0]) for name in ("missing", "unordered")},
         )
         known = np.isfinite(times_s)
         rest = self._rest

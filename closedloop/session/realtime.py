@@ -15,6 +15,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from closedloop.config.source import Lsl
 from closedloop.errors import StreamError
 
 PRIORITY = 70
@@ -101,6 +102,22 @@ def require_realtime() -> None:
     if _schedule([0], refused) != "fifo":
         raise StreamError(f"source.realtime = required: {'; '.join(refused)}: nothing was armed")
     os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
+
+
+def check_granted(granted: Granted, source: Lsl) -> None:
+    """Refuse to go on without real-time scheduling, where that is required.
+
+    Raises
+    ------
+    StreamError
+        Where the loop or what receives for it has the ordinary one.
+    """
+    given = (granted.loop_scheduler, granted.receive_scheduler)
+    if source.realtime == "required" and given != ("fifo", "fifo"):
+        raise StreamError(
+            f"source.realtime = required: the loop has {given[0]} scheduling, what receives for it {given[1]} (wanted: "
+            "fifo): the gate was disarmed"
+        )
 
 
 def _schedule(identifiers: Sequence[int], refused: list[str]) -> str:

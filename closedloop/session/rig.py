@@ -17,7 +17,7 @@ from closedloop.config.device import Stimulator
 from closedloop.config.pipeline import Pipeline
 from closedloop.config.source import Lsl
 from closedloop.core.reasons import Reason
-from closedloop.core.records import Command, EventKind, InputKind
+from closedloop.core.records import EventKind, InputKind
 from closedloop.core.replay import Drained, fingerprint
 from closedloop.core.state import Core, Steps
 from closedloop.core.storage import step_names, to_arrays
@@ -172,11 +172,12 @@ def measure_rig(
         place = _place(sight, facts)
         correction_s = stream.correction_s()
         _, stamps = stream.collect(SETTLE_S, lambda share: go_on("listening to the stream", share))
+        every_s = interval_s + GOLDEN / facts.sfreq
         core, steps = metronome(
             facts.sfreq,
             n_channels=len(facts.channels),
             n_pulses=n_pulses,
-            interval_s=interval_s + GOLDEN / facts.sfreq,
+            interval_s=every_s,
             latency_s=device.latency.known_s,
             max_data_age_s=pipeline.limits.max_data_age_s,
             max_lateness_s=pipeline.limits.max_lateness_s,
@@ -199,8 +200,8 @@ def measure_rig(
             with supervisor:
                 # For the gate only: nothing has armed the stimulator itself.
                 supervisor.set_device(ready=True, coil_c=ROOM_C, asked_s=pylsl.local_clock())
-                supervisor.post(Command.ARM)
-                end_s = pylsl.local_clock() + n_pulses * interval_s + GRACE_S
+                supervisor.arm(-np.inf, say=lambda line: progress(line, 0.0))
+                end_s = pylsl.local_clock() + n_pulses * every_s + GRACE_S
                 while pylsl.local_clock() < end_s and go_on("firing test triggers", taken.fired / n_pulses):
                     recorder.write(taken.take(supervisor))
                     supervisor.look_after(taken.watch.newest, say=_refuse)

@@ -15,6 +15,7 @@ from closedloop.core.records import EventKind
 
 TOOK_EDGES_S = np.geomspace(1e-7, 10.0, 931)
 """Steps of 2 % from 0.1 us to 10 s."""
+SILENT_S = 2.0
 WINDOW_S = 10.0
 """Rates and latencies are those of so long."""
 
@@ -143,6 +144,8 @@ class Watch:
     def status(self, now_s: float, *, began_s: float, need: str, gone: bool = False) -> Status:
         """Return what there is to see at ``now_s``."""
         recent = np.concatenate([*self._recent, np.zeros(0, SIGHT)])
+        if self.newest is not None and not now_s - float(self.newest["told_s"]) <= SILENT_S:
+            recent = recent[:0]  # what came before it fell silent says nothing of now
         age = recent["told_s"] - recent["time_s"]
         took = recent["done_s"] - recent["told_s"]
         span_s = float(recent["time_s"][-1] - recent["time_s"][0]) if recent.size > 1 else np.nan

@@ -36,7 +36,7 @@ from closedloop.core.replay import Drained, post_command, post_correction, post_
 from closedloop.core.state import Core, Steps
 from closedloop.core.wire import LINE
 from closedloop.errors import LoopError, StreamError
-from closedloop.session.realtime import Granted, give_back, grant, mask_signals
+from closedloop.session.realtime import Granted, check_granted, give_back, grant, mask_signals
 from closedloop.sources.lsl import Stream, StreamFacts, look_for
 from closedloop.stimulators.line import TriggerLine
 
@@ -287,9 +287,10 @@ class Supervisor:
                 )
             return
         self._stream = stream
-        if self.granted is not None and self.granted.receive_scheduler == "fifo":
-            assert self._thread.native_id is not None
-            self.granted = grant(self._thread.native_id, stream.threads, cpu=self._source.cpu)
+        assert self._thread.native_id is not None
+        self.granted = grant(self._thread.native_id, stream.threads, cpu=self._source.cpu)
+        say(self.granted.line())
+        check_granted(self.granted, self._source)
         self._heard_s = self._fresh_s = pylsl.local_clock()
         post_stream(self._core, 0)  # before its first sample: there is a stream again, and nothing is armed
         store_release(self._shared, INLET * PLACES, stream.handle)
