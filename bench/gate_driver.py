@@ -351,7 +351,8 @@ def _tell(core: Core, steps: Steps, log: Log, around: NDArray[np.float64], row: 
     elif kind == InputKind.CLOCK:
         on_clock(core, row["value"])
     elif kind == InputKind.DEVICE:
-        on_device(core, row["code"], row["value"], now)
+        record["timestamp"] = now  # it was asked just then
+        on_device(core, row["code"], row["value"], now, now)
     elif kind == InputKind.STREAM:
         on_stream(core, row["code"], now)
     else:

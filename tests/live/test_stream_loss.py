@@ -46,7 +46,7 @@ def test_a_killed_sender_that_comes_back_fires_once_somebody_has_armed_again(mak
     assert rig.core.gate["disarmed_by"][0] == Reason.STREAM_BROKEN
 
     start_sender()
-    rig.wait_for(lambda: len(rig.said) == 3)
+    rig.wait_for(lambda: len(rig.said) == 4)
     assert "is back; the gate stays disarmed until somebody arms it" in rig.said[-1]
     assert rig.need == "the stream is back: press a to arm"
     rig.wait(0.7)
