@@ -318,6 +318,8 @@ class _Loop:
                 supervisor.post(Command.PAUSE)
             elif wish == Wish.RESUME:
                 supervisor.post(Command.RESUME)
+            elif wish == Wish.ARM and self._began_s is None:
+                self._say("not armed: the loop has not caught up with the stream yet, and is armed when it has")
             elif wish == Wish.ARM:
                 self._arm(arming)
             else:
