@@ -121,6 +121,10 @@ def _draw_errors(axes: Axes, phases: Phases, surrogates: Phases) -> None:
     )
     if axes.get_legend_handles_labels()[0]:
         axes.legend(loc="upper left", frameon=False, fontsize=8)
+    elif phases.error.size:
+        why = "the EEG shows the pulses:\ntheir own phase is not known"
+        axes.text(0.5, 0.8, why, transform=axes.transAxes, ha="center", fontsize=9)
+        axes.set_yticks([])
     axes.margins(y=0.25)
 
 

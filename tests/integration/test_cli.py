@@ -457,7 +457,7 @@ BAD = {
     "an unknown device": (
         pipeline("device: simulated", "device: nonsense"),
         RUN,
-        ["pipeline.yaml:13:22: stimulator.device = nonsense: there is no such file", "magventure-x100, simulated"],
+        ["pipeline.yaml:13:22: stimulator.device = nonsense: there is no such file", "saga, simulated, trigger-arduino"],
     ),
     "an unknown estimator": (
         pipeline("{type: wiener}", "{type: plugin, name: nonsense}"),

@@ -27,8 +27,8 @@ def clone(tmp_path):
 
 
 def takes_real_time(block):
-    """Return whether a block needs a stream or an amplifier; `.ci/live` rehearses what needs no amplifier."""
-    return any(command[1] in {"play", "latency"} for command in commands(block))
+    """Return whether a block needs a stream, an amplifier or somebody; `.ci/live` rehearses what needs no device."""
+    return any(command[1] in {"play", "latency"} or "--subject" in command for command in commands(block))
 
 
 @pytest.mark.parametrize("block", [b for b in BLOCKS if takes_real_time(b)], ids=lambda block: commands(block)[0][1])
