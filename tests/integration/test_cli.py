@@ -457,7 +457,10 @@ BAD = {
     "an unknown device": (
         pipeline("device: simulated", "device: nonsense"),
         RUN,
-        ["pipeline.yaml:13:22: stimulator.device = nonsense: there is no such file", "saga, simulated, trigger-arduino"],
+        [
+            "pipeline.yaml:13:22: stimulator.device = nonsense: there is no such file",
+            "saga, simulated, trigger-arduino",
+        ],
     ),
     "an unknown estimator": (
         pipeline("{type: wiener}", "{type: plugin, name: nonsense}"),
