@@ -5,6 +5,7 @@ import sys
 from contextlib import contextmanager
 
 import pytest
+import serial
 
 from closedloop.cli import main
 from closedloop.config.load import load_device, resolved_yaml
@@ -92,11 +93,17 @@ def without_permission(path):
         os.seteuid(0)
 
 
-def test_a_port_that_is_not_permitted(refused, tmp_path):
-    refused("duomag", str(tmp_path / "none"))  # all that is imported and read is there, whoever asks
+def test_a_port_that_is_not_permitted(refused, monkeypatch):
+    opening = serial.Serial.open
+
+    def opened_by_nobody(port):
+        # For this moment only: what else the command reads may lie where nobody else can.
+        with without_permission(port.port):
+            opening(port)
+
+    monkeypatch.setattr(serial.Serial, "open", opened_by_nobody)
     with plugged_in(STANDINS["duomag"]()) as terminal:
-        with without_permission(terminal.path):
-            said = refused("duomag", terminal.path)
+        said = refused("duomag", terminal.path)
         assert said == (
             f"Deymed DuoMAG: the port {terminal.path} cannot be opened: not permitted; add yourself to the group that "
             "owns it (dialout on Debian)"
