@@ -11,7 +11,7 @@ import time
 import loopback  # noqa: F401 - before NumPy and pylsl
 import pylsl
 
-from closedloop.config.device import Line
+from closedloop.config.line import BytesLine
 from closedloop.config.load import load_device
 from closedloop.config.source import Lsl, StreamQuery
 from closedloop.core.live import HEARTBEAT, SHARED
@@ -41,7 +41,7 @@ def run(device: str, port: str, trigger: str, subject: str, session: str, source
         DoseRecord(subject, session) as dose,
         Heartbeat(SHARED) as heartbeat,
         KeptStimulator(profile, heartbeat, HEARTBEAT) as stimulator,
-        open_line(Line(path=trigger)) as line,
+        open_line(BytesLine(path=trigger)) as line,
         Stream(find_stream(source, lambda _: True), source) as stream,
     ):
         stimulator.configure()
