@@ -9,7 +9,9 @@ from pathlib import Path
 import pytest
 
 import closedloop.session.realtime
-from closedloop.session.realtime import PRIORITY, SLICE_S, Granted, grant, mask_signals, undisturbed
+from closedloop.config.source import Lsl, StreamQuery
+from closedloop.errors import StreamError
+from closedloop.session.realtime import PRIORITY, SLICE_S, Granted, check_granted, grant, mask_signals, undisturbed
 
 LOOP, RECEIVE, ENDED = 101, 202, 303
 PROC = Path("/proc/self/task")
@@ -196,3 +198,13 @@ def test_a_thread_can_keep_every_signal_away():
     thread.join()
     assert {signal.SIGINT, signal.SIGTERM, signal.SIGHUP} <= masked[0]
     assert signal.SIGINT not in signal.pthread_sigmask(signal.SIG_BLOCK, [])
+
+
+@pytest.mark.parametrize("given", [("fifo", "ordinary"), ("ordinary", "fifo"), ("ordinary", "ordinary")])
+def test_what_is_required_is_held_against_what_was_granted(given):
+    granted = Granted(*given, memory_locked=True, cores_awake=True, cpu=None, refused=())
+    check_granted(granted, Lsl(type="lsl", stream=StreamQuery(type="EEG")))
+    required = Lsl(type="lsl", stream=StreamQuery(type="EEG"), realtime="required")
+    with pytest.raises(StreamError, match=r"source\.realtime = required: the loop has"):
+        check_granted(granted, required)
+    check_granted(Granted("fifo", "fifo", True, True, None, ()), required)

@@ -142,3 +142,9 @@ def test_without_a_sample_there_are_no_percentiles():
 @pytest.mark.parametrize(("percent", "name"), [(50.0, "p50"), (99.9, "p99_9"), (100.0, "max")])
 def test_a_percentiles_name(percent, name):
     assert percentile_name(percent) == name
+
+
+def test_a_stream_that_has_fallen_silent_shows_no_rate_of_before():
+    watch = watching(sights(100.0, 1.0))
+    assert status(watch, 102.0).rate_hz == pytest.approx(250.0)
+    assert np.isnan(status(watch, 104.0).rate_hz)
