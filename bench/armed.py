@@ -14,7 +14,7 @@ import pylsl
 from closedloop.config.line import BytesLine
 from closedloop.config.load import load_device
 from closedloop.config.source import Lsl, StreamQuery
-from closedloop.core.live import HEARTBEAT, SHARED
+from closedloop.core.live import FORESIGHT, HEARTBEAT, SHARED
 from closedloop.core.records import EventKind
 from closedloop.dose.record import DoseRecord
 from closedloop.session.arming import Arming
@@ -40,7 +40,7 @@ def run(device: str, port: str, trigger: str, subject: str, session: str, source
     with (
         DoseRecord(subject, session) as dose,
         Heartbeat(SHARED) as heartbeat,
-        KeptStimulator(profile, heartbeat, HEARTBEAT) as stimulator,
+        KeptStimulator(profile, heartbeat, HEARTBEAT, FORESIGHT) as stimulator,
         open_line(BytesLine(path=trigger)) as line,
         Stream(find_stream(source, lambda _: True), source) as stream,
     ):

@@ -36,6 +36,7 @@ from closedloop.core.records import EventKind
 from closedloop.dose.record import FOLDER, DoseRecord
 from closedloop.standins.table import STANDINS
 from closedloop.standins.terminal import Terminal
+from closedloop.standins.trigger_input import TriggerInput
 
 KILLS = 20
 DEVICES = {"magstim-200-squared": 2.2, "magventure-x100": 0.3}
@@ -47,44 +48,6 @@ KEPT_ALIVE_S = 2.0
 START_S = 180.0
 """A first start compiles."""
 ARMED = Path(__file__).with_name("armed.py")
-
-
-class TriggerInput:
-    """A pipe whose bytes are edges at a stand-in's trigger input; use it in a ``with`` block.
-
-    Attributes
-    ----------
-    path
-        What a session writes to.
-    edges, fired
-        How many have come, and how many of them fired.
-    """
-
-    def __init__(self, path: Path, terminal: Terminal) -> None:
-        self.path, self._terminal = path, terminal
-        self.edges = self.fired = 0
-        os.mkfifo(path)
-        # Open for writing as well, so that it does not end with the session.
-        self._fd = os.open(path, os.O_RDWR)
-        self._thread = threading.Thread(target=self._run)
-
-    def __enter__(self) -> "TriggerInput":
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        os.write(self._fd, b"\xff")
-        self._thread.join()
-        os.close(self._fd)
-
-    def _run(self) -> None:
-        while True:
-            for byte in os.read(self._fd, 64):
-                if byte == 0xFF:
-                    return
-                if byte:
-                    self.edges += 1
-                    self.fired += self._terminal.trigger()
 
 
 def is_on(standin: Any) -> bool:

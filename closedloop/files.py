@@ -7,7 +7,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from closedloop.errors import OutputError
+from closedloop.errors import ConfigError, OutputError
 
 DISCLAIMER = "Research software, not a medical device."
 """What everything says that is shown to a user."""
@@ -103,3 +103,42 @@ def unmake(made: Sequence[Path], files: Iterable[str]) -> None:
     with suppress(OSError):  # somebody else has put something there
         for folder in made:
             folder.rmdir()
+
+
+@contextmanager
+def named_pipe(path: Path, option: str) -> Iterator[int]:
+    """Make a named pipe for the length of a ``with`` block, and yield its reading end, which does not block.
+
+    Parameters
+    ----------
+    path
+        Where.
+    option
+        The option that names it, for errors.
+
+    Raises
+    ------
+    ConfigError
+        Where something is at its path.
+    OutputError
+        Where it cannot be made.
+    """
+    try:
+        os.mkfifo(path, 0o600)
+    except FileExistsError:
+        raise ConfigError(f"{option} {path}: exists already; name a path at which nothing is") from None
+    except OSError as error:
+        raise OutputError(f"{option} {path}: the pipe cannot be made: {error.strerror}") from None
+    try:
+        reading = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+        try:
+            # A writer of our own: without any, the end of the last one would be read again and again.
+            writing = os.open(path, os.O_WRONLY | os.O_NONBLOCK)
+            try:
+                yield reading
+            finally:
+                os.close(writing)
+        finally:
+            os.close(reading)
+    finally:
+        path.unlink(missing_ok=True)

@@ -15,7 +15,6 @@ from closedloop.protocols.intensity import Ceilings, planned_intensity
 from closedloop.protocols.safe_trains import Chosen, check_trains, load_chosen
 from closedloop.protocols.train_tables import TrainDurations
 from closedloop.signal.spectrum import SEARCH_HZ
-from closedloop.stimulators.interface import SIMULATED
 
 
 def check_whole_plan(pipeline: Loaded[Pipeline], device: Loaded[Stimulator]) -> str | None:
@@ -66,7 +65,7 @@ def check_individual(pipeline: Pipeline, device: Stimulator, peak_hz: float) -> 
 
 def stimulates_nobody(pipeline: Pipeline, device: Stimulator) -> bool:
     """Return whether no person can be at the other end: a recording is played, or the stimulator is simulated."""
-    return not isinstance(pipeline.source, Lsl) or device.driver == SIMULATED
+    return not isinstance(pipeline.source, Lsl) or not device.is_real
 
 
 def ceilings(pipeline: Pipeline, device: Stimulator) -> Ceilings:

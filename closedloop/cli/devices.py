@@ -3,6 +3,8 @@
 import json
 import sys
 import time
+from contextlib import ExitStack
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -95,6 +97,10 @@ def simulate_device(
             "it for more. A name that is none lists all.",
         ),
     ] = None,
+    trigger: Annotated[
+        Path | None,
+        typer.Option(help="Make a named pipe there as its trigger input; a session's `run --trigger` writes to it."),
+    ] = None,
 ) -> None:
     """Stand in for a stimulator or a trigger box on a serial port of its own, until standard input ends or Ctrl-C.
 
@@ -104,13 +110,16 @@ def simulate_device(
     from closedloop.standins.faults import parse_faults
     from closedloop.standins.table import BOXES, STANDINS
     from closedloop.standins.terminal import Terminal
+    from closedloop.standins.trigger_input import TriggerInput
 
     known = {**STANDINS, **BOXES}
     if name not in known:
         raise ConfigError(f"{name}: there is no such stand-in (there: {', '.join(known)})")
     standin = known[name]()
     wrong = parse_faults(faults or [], standin.actions)
-    with Terminal(standin, faults=wrong.wire) as terminal:
+    with Terminal(standin, faults=wrong.wire) as terminal, ExitStack() as stack:
+        if trigger is not None:
+            stack.enter_context(TriggerInput(trigger, terminal))
         for action, values in wrong.actions:
             try:
                 terminal.act(action, *values)
@@ -240,8 +249,7 @@ def _try(profile: "Stimulator", percent: float, subject: str | None) -> dict[str
 
 
 def _fire(profile: "Stimulator", stimulator: Any, percent: float, subject: str) -> dict[str, Any]:
-    from contextlib import ExitStack
-
+    from closedloop.config.line import CommandLine
     from closedloop.dose.record import DoseRecord
     from closedloop.session.facts import now_utc
     from closedloop.session.single_pulse import fire_once
@@ -249,7 +257,8 @@ def _fire(profile: "Stimulator", stimulator: Any, percent: float, subject: str) 
 
     with ExitStack() as stack:
         dose = stack.enter_context(DoseRecord(subject, f"devices test {now_utc()} {time.time_ns()}"))
-        line = None if profile.line is None else stack.enter_context(open_line(profile.line))
+        by_command = profile.line is None or isinstance(profile.line, CommandLine)
+        line = None if by_command else stack.enter_context(open_line(profile.line))
         confirmed = fire_once(profile, stimulator, dose, line, percent)
         return {"confirmed": confirmed, "pulses_in_24_h": dose.in_day + dose.pulses}
 

@@ -111,7 +111,7 @@ def _measure(
     sight = _sight(loaded, names, threshold)
     if write:
         _check_writable(loaded, sight)
-    if device.driver != "simulated" and not disarmed:
+    if device.is_real and not disarmed:
         raise ConfigError(
             f"{device.name} is a real stimulator, and triggers will reach it: disarm it, take the coil off, and say so "
             "with --disarmed"

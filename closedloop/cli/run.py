@@ -82,19 +82,20 @@ def run(
 
 def _load(pipeline: str, recording: str | None, trigger: str | None) -> "tuple[Pipeline, Stimulator]":
     from closedloop.calibration.whole_plan import check_whole_plan
-    from closedloop.config.load import load_device_of, load_pipeline, with_recording, with_trigger
-    from closedloop.config.measured import check_measured
+    from closedloop.config.load import Loaded, load_device_of, load_pipeline, with_recording, with_trigger
+    from closedloop.config.readiness import check_readiness
 
     loaded = load_pipeline(pipeline)
     if recording is not None:
         loaded = with_recording(loaded, recording)
     profile = load_device_of(loaded)
-    for unmeasured in check_measured(loaded, profile):
+    if trigger is not None:
+        profile = Loaded(with_trigger(profile.value, trigger), profile.document)
+    for unmeasured in check_readiness(loaded, profile):
         warn(f"{unmeasured}; it counts as 0 here")
     if (said := check_whole_plan(loaded, profile)) is not None:
         err.print(said, soft_wrap=True, highlight=False)
-    device = profile.value
-    return loaded.value, device if trigger is None else with_trigger(device, trigger)
+    return loaded.value, profile.value
 
 
 def _make_folder(pipeline: str, path: Path | None) -> "SessionFolder":

@@ -10,6 +10,9 @@ from closedloop.config.model import Model
 from closedloop.config.quantity import Channels, Delay, NotNegative, Positive, Unit
 from closedloop.config.source import StreamQuery
 
+SIMULATED = "simulated"
+"""The driver of what stimulates nobody."""
+
 
 class Latency(Model):
     """From a trigger to what it causes."""
@@ -68,6 +71,11 @@ class Stimulator(Model):
     """For the simulated driver: what a pulse leaves in the EEG."""
     threshold_percent: Annotated[float, Field(gt=0.0, le=100.0)] | None = None
     """For the simulated driver: the motor threshold of the head that is not there, in percent of the maximum."""
+
+    @property
+    def is_real(self) -> bool:
+        """Whether somebody can be stimulated by it."""
+        return self.driver != SIMULATED
 
 
 class AmplifierDelay(Model):

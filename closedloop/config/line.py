@@ -131,6 +131,18 @@ class NiDaqmxLine(ProcessLine):
     """How long it is high, in s: the program times it."""
 
 
+class CommandLine(Model):
+    """The stimulator's own command to fire, through the port by which its driver speaks to it.
+
+    The pulse comes at no exact time. It needs no wire, and suits what asks for little: trains that begin about now.
+    """
+
+    kind: Literal["command"]
+    spread_s: Annotated[NotNegative, Field(le=0.1)]
+    """From the earliest to the latest pulse after a command, in s, as somebody has measured or stated it; the
+    stimulator's ``latency_s`` is the middle."""
+
+
 class BoxLine(Model):
     """The line of a trigger box, by its profile; any further key takes the place of the same one of the box's line."""
 
@@ -150,6 +162,6 @@ def _with_kind(value: Any) -> Any:
 
 _OWN = BytesLine | SerialControlLine | ParallelLine | LslMarkerLine | LabJackU3Line | LabJackTLine | NiDaqmxLine
 Line = Annotated[_OWN, Field(discriminator="kind"), BeforeValidator(_with_kind)]
-"""A line that can be opened."""
-StatedLine = Annotated[_OWN | BoxLine, Field(discriminator="kind"), BeforeValidator(_with_kind)]
+"""A line that can be opened by itself."""
+StatedLine = Annotated[_OWN | CommandLine | BoxLine, Field(discriminator="kind"), BeforeValidator(_with_kind)]
 """A line as a stimulator's profile states it."""

@@ -43,10 +43,10 @@ SIGHT_CAPACITY = 32768
 UNWATCHED_S = 2.0
 """Where nobody has emptied the rings for so long, nobody could stop the loop either: it disarms."""
 
-STOP, INLET, TURNS, FAILED, WATCHED = range(5)
+STOP, INLET, TURNS, FAILED, WATCHED, DUE = range(6)
 """Places in the loop's ``shared`` integers: disarm and end (Python writes), the inlet to pull from (Python writes;
 the loop takes it out, to 0, where it breaks off), turns so far and 1 for a failure (the loop writes), how often the
-rings were emptied (Python writes)."""
+rings were emptied (Python writes), when the next trigger is due, in ns (the loop writes)."""
 PLACES = 8
 """Each of them has a cache line of its own: one writer never slows the other."""
 
@@ -121,10 +121,14 @@ def make_inbox(scale: NDArray[np.float64]) -> Inbox:
     )
 
 
-SHARED = (WATCHED + 1) * PLACES
+SHARED = (DUE + 1) * PLACES
 """How many whole numbers the loop and Python share."""
 HEARTBEAT = TURNS * PLACES
 """Which of them goes on for as long as the loop turns."""
+FORESIGHT = DUE * PLACES
+"""Which of them tells when the next trigger is due."""
+_NEVER_S = 9e9
+"""The largest time in s whose ns are a whole number of 64 bits, about."""
 
 
 def make_shared() -> NDArray[np.int64]:
@@ -264,6 +268,7 @@ def _turn(
         sleep(inbox.timespec, RETRY_S)
         return
     due = next_deadline(core)
+    store_release(shared, FORESIGHT, int(1e9 * min(due, _NEVER_S)))
     if now >= due:
         _meet(core, line, now)
         return
@@ -306,7 +311,7 @@ def run_loop(
         try:
             _turn(core, steps, shared, inbox, line, sights)
         except Exception:  # noqa: BLE001 - whatever it was, nothing may fire after it
-            disarm(core, Reason.ESTIMATOR_FAILED)
+            disarm(core, Reason.LOOP_FAILED)
             store_release(shared, FAILED * PLACES, 1)
             break
         turns += 1

@@ -58,6 +58,7 @@ class Reason(IntEnum):
     TRIGGER_UNSEEN = 64
     INPUT_LOST = 65
     UNWATCHED = 66
+    LOOP_FAILED = 67
 
     @property
     def label(self) -> str:
@@ -108,6 +109,7 @@ EXPLANATIONS = {
     Reason.TRIGGER_LATE: "a trigger was seen at another time than measured, which disarmed the gate",
     Reason.TRIGGER_UNSEEN: "a trigger was not seen in the trigger channel, which disarmed the gate",
     Reason.INPUT_LOST: "there was no room to record the next input, which disarmed the gate",
+    Reason.LOOP_FAILED: "the loop itself failed, which disarmed the gate",
     Reason.UNWATCHED: "nobody watched the loop any more, which disarmed the gate",
     Reason.RATE: "not among the best chances that the wanted rate allows",
 }

@@ -7,14 +7,15 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from closedloop.config.device import SIMULATED
 from closedloop.config.device import Stimulator as Profile
-from closedloop.config.line import BytesLine, LslMarkerLine
+from closedloop.config.line import BytesLine, CommandLine, LslMarkerLine
+from closedloop.config.readiness import lacks
 from closedloop.dose.mapping import Left
 from closedloop.dose.record import DoseRecord
 from closedloop.errors import ConfigError, OutputError
 from closedloop.files import write_text
 from closedloop.session.event_lines import event_line
-from closedloop.stimulators.interface import SIMULATED
 
 LEFT = "events_left.jsonl"
 """The file in a killed session's folder that takes the newest decisions, which it could not write itself."""
@@ -27,16 +28,16 @@ def open_dose(device: Profile, subject: str | None, session: Path) -> Iterator[D
     Raises
     ------
     ConfigError
-        Where a real device is to be armed and nobody says for whom, or has measured its latency.
+        Where a real device is to be armed and nobody says for whom, what fires it, or has measured its latency.
     DoseError
         Where the record cannot be kept, read or trusted.
     """
-    if device.driver == SIMULATED:
+    if not device.is_real:
         _check_line(device)
         yield None
         return
-    if device.latency.latency_s is None:
-        raise ConfigError(f"{device.name}: latency_s = null: {device.latency.origin}; until then it is not armed")
+    for fault in lacks(device):
+        raise ConfigError(f"{device.name}: {'.'.join(map(str, fault.keys))}{fault}; until then it is not armed")
     if subject is None:
         raise ConfigError(
             f"--subject is missing: {device.name} is a real device, and what it gives counts for somebody's dose"
@@ -62,7 +63,9 @@ def hand_back(left: Left) -> None:
 def _check_line(device: Profile) -> None:
     """Refuse a real trigger line under a driver that stimulates nobody: what it fires would be in no dose record."""
     line = device.line
-    if line is None or isinstance(line, LslMarkerLine) or (isinstance(line, BytesLine) and _stands_in(Path(line.path))):
+    if line is None or isinstance(line, LslMarkerLine | CommandLine):
+        return
+    if isinstance(line, BytesLine) and _stands_in(Path(line.path)):
         return
     where = getattr(line, "path", line.kind)
     raise ConfigError(

@@ -2,34 +2,33 @@
 
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 import pylsl
-from numpy.typing import NDArray
 
+from closedloop.calibration.assemble import train_hz
 from closedloop.calibration.calibrate import calibrate
 from closedloop.calibration.dose_limits import conditions as conditions_of
 from closedloop.calibration.montage import find_montage
+from closedloop.config.line import CommandLine
 from closedloop.config.source import Lsl
-from closedloop.core.live import HEARTBEAT, SHARED
+from closedloop.core.live import FORESIGHT, HEARTBEAT, SHARED
 from closedloop.core.reasons import Reason
 from closedloop.core.records import Command
-from closedloop.core.replay import fingerprint, lost_records, replay
 from closedloop.core.state import Core, Steps
-from closedloop.core.storage import from_arrays, step_names, to_arrays
+from closedloop.core.storage import step_names, to_arrays
 from closedloop.dose.record import DoseRecord
 from closedloop.errors import LoopError, StreamError
 from closedloop.files import COMPLETE
+from closedloop.protocols.trigger_rate import fastest_hz, in_tenths
 from closedloop.session.arming import Arming
-from closedloop.session.confirmation import as_lines, confirm, count
-from closedloop.session.disturbance import blank_disturbed
 from closedloop.session.dose import open_dose
 from closedloop.session.facts import machine, now_utc, software
-from closedloop.session.folder import Recorder, SessionFolder, StoredSession
+from closedloop.session.folder import Recorder, SessionFolder
 from closedloop.session.interruption import Interruption
-from closedloop.session.latency import is_trigger, latency_facts, percentiles, trigger_lags
+from closedloop.session.live_record import evaluate_record
 from closedloop.session.outcome import Outcome
 from closedloop.session.outlets import Outlets
 from closedloop.session.realtime import check_granted, require_realtime, undisturbed
@@ -39,9 +38,8 @@ from closedloop.session.supervisor import Supervisor
 from closedloop.sources.lsl import Stream, check_scale, find_stream, rest_recording
 from closedloop.sources.recording import Recording
 from closedloop.stimulators.heartbeat import Heartbeat
-from closedloop.stimulators.interface import SIMULATED
 from closedloop.stimulators.kept import KeptStimulator
-from closedloop.stimulators.line import TriggerLine, open_line
+from closedloop.stimulators.line import TriggerLine
 from closedloop.stimulators.lines.pipe_pair import ReplyKind
 
 Progress = Callable[[str, float], None]
@@ -103,15 +101,21 @@ def run_live(
     with (
         open_dose(outcome.device, subject, folder.path) as dose,
         Heartbeat(SHARED) as heartbeat,
-        KeptStimulator(outcome.device, heartbeat, HEARTBEAT) as stimulator,
-        open_line(outcome.device.line) as line,
+        KeptStimulator(outcome.device, heartbeat, HEARTBEAT, FORESIGHT) as stimulator,
+        stimulator.open_line() as line,
         Stream(find_stream(source, waiting), source) as stream,
     ):
         for given in () if dose is None else dose.settled:
             operator.say(f"{given.session} had ended without a word: {given.pulses} pulses of it count as given")
+        if isinstance(outcome.device.line, CommandLine):
+            spread_ms = 1e3 * outcome.device.line.spread_s
+            operator.say(f"{outcome.device.name} fires by its own command: pulses spread over {spread_ms:g} ms")
         progress("preparing the stimulator", 0.0)
         stimulator.configure()
         stimulator.set_intensity(percent)
+        trigger_hz = fastest_hz(outcome.pipeline.protocol)
+        if trigger_hz is not None:
+            stimulator.set_train(1, trigger_hz)
         facts = stream.facts
         correction_s = stream.correction_s()
         # Wrong labels end here, not after a minute of rest.
@@ -124,6 +128,8 @@ def run_live(
         progress("calibrating", 0.0)
         outcome.calibration = calibrate(outcome.pipeline, outcome.device, rest)
         outcome.source = OpenedSource(recording=rest, rest=rest, run=rest)
+        if trigger_hz is None:
+            stimulator.set_train(1, in_tenths(train_hz(outcome.pipeline, outcome.calibration.design)))
         core, steps = outcome.calibration.core(outcome.pipeline, outcome.device, n_channels=len(facts.channels))
         core.timing["drift"] = facts.sfreq / rate_hz - 1.0
         core.timing["correction_s"] = correction_s
@@ -239,7 +245,17 @@ class _Loop:
             progress("running the session again from its record", 0.0)
             self._take(supervisor, recorder, outlets)
         with self._interruption.deferred():
-            self._finish()
+            evaluate_record(
+                self._outcome,
+                self._folder,
+                self._core,
+                self._steps,
+                self._watch,
+                fired=self._fired,
+                told=self._told_pulses,
+            )
+            if self._outcome.trouble is None and not self._interruption.requested:
+                self._outcome.status = COMPLETE
 
     def _supervise(
         self,
@@ -341,65 +357,6 @@ class _Loop:
             if reply.kind != ReplyKind.FIRED:
                 why = reply.text or "it had waited for too long"
                 arming.end(f"{self._rig.line.path} did not fire: {why}")
-
-    def _finish(self) -> None:
-        """Run the session again from its record: that verifies it, and tells when each sample was taken."""
-        stored = StoredSession(self._folder.path)
-        inputs, samples = stored.inputs(), stored.samples()
-        first = len(self._rest.samples)
-        times_s = np.full(len(samples) - first, np.nan)
-        again = replay(from_arrays(stored.arrays()), self._steps, inputs, samples[first:], times_s=times_s)
-        events = stored.events()
-        lost = lost_records(self._core)
-        self._folder.note(
-            replayable=lost == 0,
-            lost=lost,
-            verified=lost == 0 and fingerprint(again) == fingerprint(events),
-            samples={name: int(self._core.timing[name][0]) for name in ("missing", "unordered")},
-        )
-        known = np.isfinite(times_s)
-        rest = self._rest
-        whole = replace(
-            rest,
-            samples=samples if known.all() else samples[np.concatenate([np.ones(first, bool), known])],
-            times_s=np.concatenate([rest.times_s, times_s[known] - self._source.delay_s]),
-        )
-        assert self._outcome.calibration is not None
-        gates = self._outcome.pipeline.gates
-        is_real = self._outcome.device.driver != SIMULATED
-        shows = blank_disturbed(
-            whole,
-            events,
-            self._outcome.calibration.design.montage.places,
-            hold_s=gates.hold_after_pulse_s,
-            limit_uv=gates.artifact_uv,
-            always=is_real,
-        )
-        self._outcome.disturbed = shows.size if is_real else int(shows.sum())
-        self._outcome.source = OpenedSource(recording=whole, rest=rest, run=whole)
-        self._outcome.events = events
-        self._outcome.played_s = times_s.size / rest.sfreq
-        self._outcome.latency = latency_facts(inputs, events, self._watch)
-        lags_s = self._trigger_lags(inputs, samples[first:])
-        if lags_s is not None:
-            self._outcome.latency["trigger_seen_ms"] = percentiles(lags_s)
-        codes = inputs["code"][is_trigger(inputs)]
-        confirmations = confirm(
-            events, codes=codes, artifacts=shows, lags_s=lags_s, fired=self._fired, told=self._told_pulses
-        )
-        self._folder.write_text("confirmed.jsonl", as_lines(confirmations))
-        self._outcome.confirmed = count(confirmations)
-        if self._outcome.trouble is None and not self._interruption.requested:
-            self._outcome.status = COMPLETE
-
-    def _trigger_lags(self, inputs: NDArray[np.void], samples: NDArray[np.float64]) -> NDArray[np.float64] | None:
-        """Return how late the trigger channel shows each trigger, in s; None where there is none."""
-        assert self._outcome.calibration is not None
-        place, channel = self._outcome.calibration.design.montage.trigger, self._source.trigger_channel
-        if place < 0 or channel is None:
-            return None
-        column = np.ascontiguousarray(samples[:, place])
-        return trigger_lags(inputs, column, self._watch.correction_s, channel.threshold)
 
     def _facts(self) -> dict[str, Any]:
         facts = self._stream.facts

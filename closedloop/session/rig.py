@@ -145,6 +145,8 @@ def measure_rig(
     source = pipeline.source
     if not isinstance(source, Lsl):
         raise ConfigError(f"source.type = {source.type}: only a live stream (lsl) has a latency to measure")
+    if device.is_real and device.line is None:
+        raise ConfigError(f"{device.name}: line = null: there is no line for test triggers to leave by")
     with open_stimulator(device) as stimulator:  # leaves it disarmed
         if stimulator.status().armed:
             raise StimulatorError(f"{device.name} is armed: disarm it before test triggers are fired")

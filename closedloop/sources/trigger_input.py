@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from closedloop.errors import ConfigError, OutputError
+from closedloop.files import named_pipe
 
 SPIN_S = 0.0002
 """The last part of a wait is spun: a sleep overshoots by some 0.1 ms."""
@@ -72,22 +72,5 @@ def trigger_pipe(path: Path, clock: Callable[[], float]) -> Iterator[Triggers]:
     OutputError
         Where it cannot be made.
     """
-    try:
-        os.mkfifo(path, 0o600)
-    except FileExistsError:
-        raise ConfigError(f"--trigger {path}: exists already; name a path at which nothing is") from None
-    except OSError as error:
-        raise OutputError(f"--trigger {path}: the pipe cannot be made: {error.strerror}") from None
-    try:
-        reading = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
-        try:
-            # A writer of our own: without any, the end of the last one would be read again and again.
-            writing = os.open(path, os.O_WRONLY | os.O_NONBLOCK)
-            try:
-                yield Triggers(reading, clock)
-            finally:
-                os.close(writing)
-        finally:
-            os.close(reading)
-    finally:
-        path.unlink(missing_ok=True)
+    with named_pipe(path, "--trigger") as reading:
+        yield Triggers(reading, clock)

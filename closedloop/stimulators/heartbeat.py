@@ -1,4 +1,4 @@
-"""Whole numbers in memory that two processes share: what one counts up, the other sees going on."""
+"""Whole numbers in memory that two processes share: one goes on counting, one tells when a trigger is due."""
 
 import mmap
 import os
@@ -53,7 +53,7 @@ class Pulse:
     """
 
     def __init__(self, fd: int, place: int, now_s: float) -> None:
-        self._memory = memoryview(mmap.mmap(fd, 8 * (place + 1), prot=mmap.PROT_READ)).cast("q")
+        self._memory = _shared(fd, place)
         self._place, self._last, self._seen_s = place, self._memory[place], now_s
 
     def still_for_s(self, now_s: float) -> float:
@@ -62,3 +62,26 @@ class Pulse:
         if count != self._last:
             self._last, self._seen_s = count, now_s
         return now_s - self._seen_s
+
+
+class Due:
+    """Tells when the loop's next trigger is due.
+
+    Parameters
+    ----------
+    fd
+        Of the other process's `Heartbeat`.
+    place
+        Of the number that says so, in ns on the loop's clock.
+    """
+
+    def __init__(self, fd: int, place: int) -> None:
+        self._memory, self._place = _shared(fd, place), place
+
+    def after_s(self, now_s: float) -> float:
+        """Return in how long it is due, in s, by the loop's clock; negative where it should have left already."""
+        return 1e-9 * self._memory[self._place] - now_s
+
+
+def _shared(fd: int, place: int) -> memoryview:
+    return memoryview(mmap.mmap(fd, 8 * (place + 1), prot=mmap.PROT_READ)).cast("q")

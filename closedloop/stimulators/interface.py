@@ -19,9 +19,6 @@ from closedloop.config.model import Model
 from closedloop.errors import ConfigError, StimulatorError
 from closedloop.stimulators.status import Identity, Status
 
-SIMULATED = "simulated"
-"""The driver of what stimulates nobody."""
-
 
 class Stimulator(Protocol):
     """A device, by its driver; used within a ``with`` block, which opens it disarmed and leaves it disarmed.

@@ -5,6 +5,9 @@ the loop. It keeps the device alive only while the loop's heartbeat goes on. It 
 stands still, where the session has gone, where the device says that something is wrong, and where it is asked to; only
 the session arms it again. The one thing that it does unasked is to arm a device that its own timer has disarmed.
 
+Where the device fires by its own command, the loop's triggers come here through a pipe. The port is kept free when one
+is about to come, for an exchange that has begun holds it up.
+
 Whoever kills this process as well leaves the device to itself: a Magstim disarms when it hears nothing for 1 s, a
 MagPro or a DuoMAG stays as it is and needs an interlock of its own.
 """
@@ -22,8 +25,10 @@ from typing import Any
 from closedloop.config.device import Stimulator as Profile
 from closedloop.errors import StimulatorError
 from closedloop.stimulators.channel import Channel, ChannelEndedError
-from closedloop.stimulators.heartbeat import Pulse
+from closedloop.stimulators.heartbeat import Due, Pulse
 from closedloop.stimulators.interface import Stimulator, open_stimulator
+from closedloop.stimulators.lines.pipe_pair import LOOK_EVERY_S, NotFiredError, Server
+from closedloop.stimulators.scheduling import ask_for_real_time
 
 LOOK_S = 0.05
 """So often the heartbeat is looked at."""
@@ -33,6 +38,54 @@ OPEN_S = 10.0
 """So long the session may take to say which device it is."""
 REPORT_S = 0.25
 """So often at least the session hears how the device is."""
+EXCHANGE_S = 0.06
+"""No exchange begins where a trigger is due within so long: one takes some 20 ms at 9600 bit/s."""
+HELD_BACK_S = 0.2
+"""For so long at most an exchange is held back: the gate wants to hear of the device, and the device of its host."""
+
+
+class ByCommand:
+    """Fires a stimulator by its own command.
+
+    Parameters
+    ----------
+    stimulator
+        Open.
+    """
+
+    width_s = 0.0
+
+    def __init__(self, stimulator: Stimulator) -> None:
+        self._stimulator = stimulator
+
+    def fire(self) -> None:
+        """Send the command, once; what the device does not confirm may have left, and counts."""
+        self._stimulator.fire()
+
+    def take_back(self) -> None:
+        """Do nothing: a command has no level."""
+
+
+class Triggers:
+    """The loop's triggers for a stimulator that fires by its own command.
+
+    Parameters
+    ----------
+    server
+        Of the pipes.
+    due
+        Of the next one.
+    clock
+        The loop's, in s.
+    """
+
+    def __init__(self, server: Server, due: Due, clock: Callable[[], float]) -> None:
+        self.server, self._due, self._clock = server, due, clock
+
+    @property
+    def near(self) -> bool:
+        """Whether one is about to come, or should just have."""
+        return abs(self._due.after_s(self._clock())) <= EXCHANGE_S
 
 
 class Keeper:
@@ -46,14 +99,23 @@ class Keeper:
         To the session.
     pulse
         Of the loop.
+    triggers
+        Where the device fires by its own command.
     clock
         Gives s; by default the system's monotonic clock.
     """
 
     def __init__(
-        self, stimulator: Stimulator, channel: Channel, pulse: Pulse, *, clock: Callable[[], float] = time.monotonic
+        self,
+        stimulator: Stimulator,
+        channel: Channel,
+        pulse: Pulse,
+        *,
+        triggers: Triggers | None = None,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._stimulator, self._channel, self._pulse, self._clock = stimulator, channel, pulse, clock
+        self._triggers, self._command = triggers, ByCommand(stimulator)
         self._arming: ExitStack | None = None
         self._told = ""
         self._report_at_s = clock()
@@ -70,20 +132,34 @@ class Keeper:
             self._disarm()
 
     def _turn(self) -> None:
-        """Hear one request, and look whether all is well."""
-        wait_s = min(LOOK_S, self._report_at_s - self._clock())
-        request = self._channel.hear(wait_s)
+        """Fire what is due, hear one request, and look whether all is well."""
+        wait_s = max(min(LOOK_S, self._report_at_s - self._clock()), 0.0)
+        request = self._channel.hear(self._serve_triggers(wait_s))
         if request is not None:
             self._answer(request)
         if self._arming is not None and not self._pulse.still_for_s(self._clock()) <= STILL_S:
             self._trouble(f"the loop has stood still for {STILL_S:g} s")
-        if self._clock() >= self._report_at_s:
+        overdue_s = self._clock() - self._report_at_s
+        if overdue_s >= 0.0 and (self._triggers is None or not self._triggers.near or overdue_s > HELD_BACK_S):
             self._report()
+
+    def _serve_triggers(self, wait_s: float) -> float:
+        """Wait for triggers and fire them, where they come here; return how long there is still to wait, in s."""
+        if self._triggers is None:
+            return wait_s
+        try:
+            self._triggers.server.look(self._command, LOOK_EVERY_S)
+        except EOFError:
+            self._triggers = None
+        except NotFiredError:  # the session reads so in the other pipe
+            self._give_up()
+        return 0.0
 
     def _answer(self, request: Mapping[str, Any]) -> None:
         doing: dict[str, Callable[..., None]] = {
             "configure": self._stimulator.configure,
             "set_intensity": self._stimulator.set_intensity,
+            "set_train": self._stimulator.set_train,
             "arm": self._arm,
             "disarm": self._disarm,
         }
@@ -148,24 +224,42 @@ class Keeper:
         self._report_at_s = self._clock() + min(REPORT_S, self._stimulator.status_every_s)
 
 
-def main(socket_fd: int, heartbeat_fd: int, place: int) -> None:
-    """Keep the stimulator of the profile that the session sends first."""
+def main(socket_fd: int, heartbeat_fd: int, place: int, *by_command: int) -> None:
+    """Keep the stimulator of the profile that the session sends first.
+
+    Parameters
+    ----------
+    socket_fd, heartbeat_fd
+        To the session, and of what it shares.
+    place
+        There, of the number that the loop counts up.
+    by_command
+        Where the stimulator fires by its own command: file descriptors of its ends of the two pipes, and the place of
+        when the next trigger is due.
+    """
     # Ctrl-C and a lost terminal reach the session, which then ends this process in good order.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     channel = Channel(socket.socket(fileno=socket_fd))
     pulse = Pulse(heartbeat_fd, place, time.monotonic())
+    triggers = None
+    if by_command:
+        from pylsl import local_clock  # the loop's clock; no other stimulator needs it
+
+        taken, replies, due_place = by_command
+        triggers = Triggers(Server(taken, replies, local_clock), Due(heartbeat_fd, due_place), local_clock)
+    ask_for_real_time()
     with contextlib.suppress(ChannelEndedError):
         profile = channel.hear(OPEN_S)
         if profile is None:
             return
         try:
             with open_stimulator(Profile.model_validate(profile["profile"])) as stimulator:
-                Keeper(stimulator, channel, pulse).run()
+                Keeper(stimulator, channel, pulse, triggers=triggers).run()
         except StimulatorError as error:
             channel.tell(error=str(error))
 
 
 if __name__ == "__main__":
-    main(*map(int, sys.argv[1:4]))
+    main(*map(int, sys.argv[1:]))

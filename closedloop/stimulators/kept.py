@@ -1,18 +1,23 @@
 """A stimulator whose port belongs to a process of its own, as a session sees it."""
 
 import contextlib
+import os
 import subprocess
 import sys
 import time
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from types import TracebackType
 from typing import Any, Self
 
 from closedloop.config.device import Stimulator as Profile
+from closedloop.config.line import CommandLine
 from closedloop.errors import StimulatorError
 from closedloop.stimulators.channel import Channel, ChannelEndedError
 from closedloop.stimulators.heartbeat import Heartbeat
+from closedloop.stimulators.line import open_line
+from closedloop.stimulators.lines.pipe_pair import TRIGGER, Replies
+from closedloop.stimulators.lines.wire import TriggerLine
 from closedloop.stimulators.status import Identity, Status
 
 OPEN_S = 30.0
@@ -26,8 +31,8 @@ DRIVER = "closedloop.stimulators.keeper"
 class KeptStimulator:
     """The process that keeps a stimulator, and what it says; use it in a ``with`` block, which leaves it disarmed.
 
-    Before the loop runs, `configure` and `set_intensity` wait for their answer. Beside the loop nothing waits:
-    `arm` and `disarm` are asked, and `listen` hears what came of it.
+    Before the loop runs, `configure`, `set_intensity` and `set_train` wait for their answer. Beside the loop nothing
+    waits: `arm` and `disarm` are asked, and `listen` hears what came of it.
 
     Parameters
     ----------
@@ -35,8 +40,9 @@ class KeptStimulator:
         Of the device.
     heartbeat
         Of the loop.
-    place
-        In it, of the number that each of the loop's turns counts up.
+    place, due_place
+        In it, of the number that each of the loop's turns counts up, and of that which tells when the next trigger is
+        due.
 
     Attributes
     ----------
@@ -50,11 +56,14 @@ class KeptStimulator:
     Raises
     ------
     StimulatorError
-        Where it cannot be opened, and of `configure` and `set_intensity` where they are refused.
+        Where it cannot be opened, and where what is waited for is refused.
     """
 
-    def __init__(self, profile: Profile, heartbeat: Heartbeat, place: int) -> None:
-        self._profile, self._heartbeat, self._place = profile, heartbeat, place
+    def __init__(self, profile: Profile, heartbeat: Heartbeat, place: int, due_place: int) -> None:
+        self._profile, self._heartbeat = profile, heartbeat
+        self._place, self._due_place = place, due_place
+        self._pipes = contextlib.ExitStack()
+        self._command: TriggerLine | None = None
         self._channel: Channel
         self._process: subprocess.Popen[bytes]
         self._heard: deque[Mapping[str, Any]] = deque()
@@ -65,11 +74,13 @@ class KeptStimulator:
 
     def __enter__(self) -> Self:
         self._channel, theirs = Channel.pair()
-        fds = (theirs.fileno(), self._heartbeat.fd)
-        with theirs:
+        with theirs, contextlib.ExitStack() as ours:
+            fds = (theirs.fileno(), self._heartbeat.fd)
+            pipes = self._pipe_pair(ours) if isinstance(self._profile.line, CommandLine) else ()
+            more = (self._place, *pipes, self._due_place) if pipes else (self._place,)
             self._process = subprocess.Popen(  # noqa: S603 - this package's own module
-                [sys.executable, "-P", "-m", DRIVER, *map(str, fds), str(self._place)],
-                pass_fds=fds,
+                [sys.executable, "-P", "-m", DRIVER, *map(str, (*fds, *more))],
+                pass_fds=(*fds, *pipes),
                 stdin=subprocess.DEVNULL,
                 start_new_session=True,
             )
@@ -90,6 +101,34 @@ class KeptStimulator:
         if failure and error is not None:
             error.add_note(failure)
 
+    def _pipe_pair(self, theirs: contextlib.ExitStack) -> tuple[int, int]:
+        """Open the pipes for triggers, and return the driver's ends, which its start closes here."""
+        triggers, to_take = os.pipe()
+        taken, replies = os.pipe()
+        for fd in (triggers, replies):
+            theirs.callback(os.close, fd)
+        for fd in (to_take, taken):
+            os.set_blocking(fd, False)
+            self._pipes.callback(os.close, fd)
+        name = f"the command of {self._profile.name}"
+        self._command = TriggerLine(to_take, TRIGGER, b"", 0.0, name, replies=Replies(taken))
+        return triggers, replies
+
+    @contextlib.contextmanager
+    def open_line(self) -> Iterator[TriggerLine]:
+        """Open what fires it: its trigger line, or the pipe to its driver, which then fires it by command.
+
+        Raises
+        ------
+        StimulatorError
+            Where the line cannot be opened.
+        """
+        if self._command is not None:
+            yield self._command
+        else:
+            with open_line(self._profile.line) as line:
+                yield line
+
     @property
     def pid(self) -> int:
         """Of the process that keeps it."""
@@ -103,6 +142,11 @@ class KeptStimulator:
     def set_intensity(self, percent_of_maximum: float) -> None:
         """Set the intensity in percent of the maximum stimulator output."""
         self._ask("set_intensity", percent_of_maximum)
+        self._wait_for("answer", ANSWER_S)
+
+    def set_train(self, pulses: int, frequency_hz: float) -> None:
+        """Set what one trigger starts; of 1 pulse the frequency is that of triggers at their fastest."""
+        self._ask("set_train", pulses, frequency_hz)
         self._wait_for("answer", ANSWER_S)
 
     def arm(self) -> None:
@@ -176,6 +220,7 @@ class KeptStimulator:
         except ChannelEndedError:
             pass
         finally:
+            self._pipes.close()
             self._channel.close()
             try:
                 self._process.wait(1.0)

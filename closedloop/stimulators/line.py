@@ -4,7 +4,15 @@ import os
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 
-from closedloop.config.line import BoxLine, BytesLine, ParallelLine, ProcessLine, SerialControlLine, StatedLine
+from closedloop.config.line import (
+    BoxLine,
+    BytesLine,
+    CommandLine,
+    ParallelLine,
+    ProcessLine,
+    SerialControlLine,
+    StatedLine,
+)
 from closedloop.errors import StimulatorError
 from closedloop.stimulators.lines.control import open_control
 from closedloop.stimulators.lines.parallel import open_parallel
@@ -51,5 +59,7 @@ def _opened(line: StatedLine) -> AbstractContextManager[TriggerLine]:
             return open_parallel(line)
         case ProcessLine():
             return open_process(line)
+        case CommandLine():
+            raise StimulatorError("line.kind = command: only a session whose stimulator is armed fires by it")
         case BoxLine():
             raise StimulatorError(f"line.box = {line.box}: load the profile from its file, which looks the box up")

@@ -10,6 +10,7 @@ from typing import Annotated, ClassVar, NoReturn
 from pydantic import Field
 
 from closedloop.config.device import Stimulator as Profile
+from closedloop.config.line import CommandLine
 from closedloop.config.model import Model
 from closedloop.stimulators.driver import SilentDriver
 from closedloop.stimulators.intensity import check_percent
@@ -48,6 +49,8 @@ class TriggerOnly(SilentDriver):
     def __init__(self, profile: Profile, settings: TriggerOnlySettings) -> None:
         super().__init__(profile)
         self._settings = settings
+        if isinstance(profile.line, CommandLine):
+            self._refuse("line.kind = command: it fires at its trigger input only, no command reaches it")
 
     @property
     def identity(self) -> Identity:

@@ -7,8 +7,16 @@ import pytest
 
 from closedloop.cli import main
 from closedloop.config.device import Amplifier
-from closedloop.config.load import check_file, load_device, load_device_of, load_pipeline, with_recording
-from closedloop.config.measured import check_measured
+from closedloop.config.load import (
+    Loaded,
+    check_file,
+    load_device,
+    load_device_of,
+    load_pipeline,
+    with_recording,
+    with_trigger,
+)
+from closedloop.config.readiness import check_readiness
 from closedloop.config.source import StreamQuery
 from closedloop.errors import ConfigError
 
@@ -41,11 +49,11 @@ def live(written, pipeline_text, device_text):
     return load
 
 
-def real(device_text, latency="null"):
+def real(device_text, latency="null", line="{path: /dev/ttyACM0}"):
     """Return the profile of a stimulator that stimulates somebody."""
-    return device_text.replace("driver: simulated", "driver: trigger-only\nsettings: {model: A box}").replace(
-        "latency_s: 0.01", f"latency_s: {latency}"
-    )
+    return device_text.replace(
+        "driver: simulated", f"driver: trigger-only\nsettings: {{model: A box}}\nline: {line}"
+    ).replace("latency_s: 0.01", f"latency_s: {latency}")
 
 
 def test_an_amplifier_says_all_that_the_pipeline_does_not(live):
@@ -91,12 +99,12 @@ def test_a_shipped_amplifier_says_that_its_delay_is_not_measured_and_how_to_find
 
 def test_a_rig_that_is_measured_may_do_all(live, device_text):
     pipeline = live(device=real(device_text, "0.002"))
-    assert check_measured(pipeline, load_device_of(pipeline)) == []
+    assert check_readiness(pipeline, load_device_of(pipeline)) == []
 
 
 def test_a_live_session_with_a_real_stimulator_needs_the_amplifiers_delay(live, device_text, one_line_error):
     pipeline = live(amplifier=UNMEASURED, device=real(device_text, "0.002"))
-    said = one_line_error(ConfigError, check_measured, pipeline, load_device_of(pipeline))
+    said = one_line_error(ConfigError, check_readiness, pipeline, load_device_of(pipeline))
     assert ": delay.delay_s = null: not measured: measure it by `closedloop latency PIPELINE --electrode " in said
     assert said.endswith("; until then a live session does not arm the Test stimulator")
 
@@ -104,26 +112,37 @@ def test_a_live_session_with_a_real_stimulator_needs_the_amplifiers_delay(live, 
 def test_it_needs_the_stimulators_latency_as_well(live, device_text, one_line_error):
     pipeline = live(device=real(device_text))
     device = load_device_of(pipeline)
-    said = one_line_error(ConfigError, check_measured, pipeline, device)
+    said = one_line_error(ConfigError, check_readiness, pipeline, device)
     assert said.startswith(f"{device.path}:")
     assert ": latency.latency_s = null: measured by nobody; until then" in said
     assert device.value.latency.known_s == 0.0
 
 
+def test_it_needs_something_that_fires_it(live, device_text, one_line_error):
+    pipeline = live(device=real(device_text, "0.002", line="null"))
+    device = load_device_of(pipeline)
+    said = one_line_error(ConfigError, check_readiness, pipeline, device)
+    assert said.startswith(f"{device.path}:")
+    assert ": line = null: nothing fires it: name its trigger line" in said
+    fired = Loaded(with_trigger(device.value, "/dev/ttyACM0"), device.document)
+    assert check_readiness(pipeline, fired) == []
+    assert check_readiness(with_recording(pipeline, "some.edf"), device) == []
+
+
 def test_a_delay_that_the_pipeline_says_is_enough(live, device_text):
     pipeline = live("  device: amp\n  delay_s: 0.02", UNMEASURED, real(device_text, "0.002"))
-    assert check_measured(pipeline, load_device_of(pipeline)) == []
+    assert check_readiness(pipeline, load_device_of(pipeline)) == []
 
 
 def test_where_nobody_is_stimulated_it_is_only_told(live, device_text):
     pipeline = live(amplifier=UNMEASURED, device=device_text.replace("latency_s: 0.01", "latency_s: null"))
-    told = check_measured(pipeline, load_device_of(pipeline))
+    told = check_readiness(pipeline, load_device_of(pipeline))
     assert [line.partition(" = ")[0].rsplit(" ", 1)[1] for line in told] == ["delay.delay_s", "latency.latency_s"]
 
 
 def test_in_playback_it_is_only_told(live, device_text):
     pipeline = with_recording(live(amplifier=UNMEASURED, device=real(device_text)), "some.edf")
-    (told,) = check_measured(pipeline, load_device_of(pipeline))
+    (told,) = check_readiness(pipeline, load_device_of(pipeline))
     assert "latency.latency_s = null" in told
 
 

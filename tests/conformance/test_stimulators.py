@@ -8,12 +8,12 @@ from importlib.metadata import entry_points
 import numpy as np
 import pytest
 
-from closedloop.config.device import Stimulator
+from closedloop.config.device import SIMULATED, Stimulator
 from closedloop.config.load import load_device
 from closedloop.errors import StimulatorError
 from closedloop.standins.table import SETTINGS, STANDINS
 from closedloop.standins.terminal import Terminal
-from closedloop.stimulators.interface import SIMULATED, find_driver, open_stimulator
+from closedloop.stimulators.interface import find_driver, open_stimulator
 
 DRIVERS = sorted(point.name for point in entry_points(group="closedloop.stimulators"))
 STOOD_IN_FOR = {

@@ -5,6 +5,7 @@ import os
 import re
 import subprocess
 import sys
+import time
 
 import pytest
 from typer.testing import CliRunner
@@ -199,3 +200,19 @@ def test_a_stand_in_that_there_is_not_is_named_with_those_that_are():
     )
     assert done.returncode == 2
     assert done.stderr.startswith("error: telepathy: there is no such stand-in (there: magstim-200-squared, ")
+
+
+def test_a_stand_in_has_a_trigger_input(tmp_path):
+    pipe = tmp_path / "trigger"
+    command = [*CLOSEDLOOP, "devices", "simulate", "magventure-x100", "--trigger", str(pipe)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        process.stdin.write("press-enable\ntrigger\n")
+        process.stdin.flush()
+        while process.stdout.readline() != "fired\n":
+            pass
+        time.sleep(0.5)  # it recharges
+        pipe.write_bytes(b"\x01\x00")
+        time.sleep(0.2)
+        said, _ = process.communicate()
+    assert said == "pulses: 2\n"
+    assert not pipe.exists()

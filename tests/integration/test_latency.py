@@ -2,8 +2,10 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -114,3 +116,23 @@ def test_a_marker_stream_shows_triggers_without_the_electrodes_delay(rig, measur
 )
 def test_what_cannot_be_measured_is_one_clear_line(measure, arguments, said):
     assert said in measure(*arguments, status=2).err
+
+
+def test_a_measurement_that_is_broken_off_writes_nothing(rig, measure):
+    folder, profile = rig[0] / "broken-off", rig[0] / "devices" / "amp.yaml"
+    before = profile.read_text()
+
+    def interrupt():
+        deadline = time.monotonic() + 30.0
+        while not (folder / "state.npz").exists() and time.monotonic() < deadline:
+            time.sleep(0.05)
+        time.sleep(1.0)  # some triggers have been seen by now
+        os.kill(os.getpid(), signal.SIGINT)
+
+    thread = threading.Thread(target=interrupt)
+    thread.start()
+    said = measure("--electrode", "Fp1", "--write", "--out", folder.name, "--pulses", "100", status=130)
+    thread.join()
+    assert " of 100 triggers; nothing was written into devices/" in said.err
+    assert profile.read_text() == before
+    assert json.loads((folder / "session.json").read_text())["status"] == "interrupted"

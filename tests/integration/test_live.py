@@ -27,11 +27,13 @@ from pylsl.util import LostError
 
 from closedloop import cli
 from closedloop.config.device import Latency
-from closedloop.config.load import load_device, resolved_yaml, with_trigger
+from closedloop.config.line import BytesLine, CommandLine
+from closedloop.config.load import load_device, resolved_yaml
 from closedloop.dose.record import counters_path
 from closedloop.files import DISCLAIMER
-from closedloop.standins.table import STANDINS
+from closedloop.standins.table import SETTINGS, STANDINS
 from closedloop.standins.terminal import Terminal as StandInTerminal
+from closedloop.standins.trigger_input import TriggerInput
 
 pytestmark = [
     pytest.mark.timeout(300),
@@ -66,12 +68,13 @@ target:
   conditions: [{{name: trough, phase_deg: 180, marker: 1}}, {{name: random, phase_deg: random, marker: 2}}]
   withhold: 0.2
 gates: {{rhythm_snr_db: 0, max_phase_sd_deg: 60, hold_after_pulse_s: 0.1}}
-protocol: {{type: single_pulse, pulses: 200, min_interval_s: 0.3}}
+protocol: {{type: single_pulse, pulses: 200, min_interval_s: {interval_s}}}
 stimulator: {{device: {device}, intensity: {{percent_of_maximum: 40}}}}
 limits: {{max_pulses: 200, max_lateness_s: 0.01}}
 """
 SIGNALS = ("SIGTERM", "SIGINT")
-SUBJECT = f"T{os.getpid()}"
+STOOD_IN = ("by-line", "by-command", "disabled")
+"""Sessions with a stimulator: fired by a trigger line, by its own command, and disabled by hand in the midst of it."""
 
 
 @dataclass
@@ -143,10 +146,11 @@ class Stage:
             name, *self._session(name, stream, device=device), *arguments, folder=self._folder(name), **options
         )
 
-    def run_here(self, name, *, stream="source_id: amplifier", device="simulated"):
+    def run_here(self, name, *arguments, stream="source_id: amplifier", **options):
         """Run a session that fails in this process, to its end."""
         program = Program(None, self.path / f"{name}.out", self.path / f"{name}.err", self._folder(name))
-        before, sys.argv = sys.argv, ["closedloop", *map(str, self._session(name, stream, wait_s=1, device=device))]
+        session = self._session(name, stream, wait_s=1, **options)
+        before, sys.argv = sys.argv, ["closedloop", *map(str, [*session, *arguments])]
         try:
             with (
                 program.out_path.open("w") as out,
@@ -164,9 +168,9 @@ class Stage:
     def _folder(self, name):
         return self.path / f"session-{name}"
 
-    def _session(self, name, stream, *, device, wait_s=60):
+    def _session(self, name, stream, *, device="simulated", wait_s=60, interval_s=0.3):
         path = self.path / f"{name}.yaml"
-        path.write_text(PIPELINE.format(name=name, stream=stream, wait_s=wait_s, device=device))
+        path.write_text(PIPELINE.format(name=name, stream=stream, wait_s=wait_s, device=device, interval_s=interval_s))
         return ["run", path, "--out", self._folder(name), "--surrogates", 0, "--json"]
 
 
@@ -335,46 +339,40 @@ def press_keys(terminal, process):
 
 
 class StoodIn:
-    """A stand-in for a real stimulator, a pipe as its trigger input, and the profile that leads to both.
+    """A stand-in for a real stimulator, and the profile that leads to it: by a trigger input, or by its own command.
 
     Attributes
     ----------
     standin
         Its behaviour.
-    edges
-        Triggers that have come.
+    subject
+        Whom it stimulates.
+    terminal
+        Its wire.
+    trigger
+        Its trigger input; None: it is fired by command.
     device
         Path of the profile.
     """
 
-    def __init__(self, path, stack):
-        self.standin, self.edges = STANDINS["magventure-x100"](), 0
-        self._terminal = stack.enter_context(StandInTerminal(self.standin))
-        os.mkfifo(path / "trigger-input")
-        self._fd = os.open(path / "trigger-input", os.O_RDWR)
-        shipped = load_device("magventure-x100")
-        settings = {**shipped.settings, "port": self._terminal.path}
-        latency = Latency(latency_s=0.01, origin="set by a test")
-        profile = shipped.model_copy(update={"settings": settings, "latency": latency})
-        self.device = path / "magpro.yaml"
-        self.device.write_text(resolved_yaml(with_trigger(profile, str(path / "trigger-input"))))
-        self._thread = threading.Thread(target=self._run)
-        self._thread.start()
-        stack.callback(self._end)
-
-    def _run(self):
-        while True:
-            for byte in os.read(self._fd, 64):
-                if byte == 0xFF:
-                    return
-                if byte:
-                    self.edges += 1
-                    self._terminal.trigger()
-
-    def _end(self):
-        os.write(self._fd, b"\xff")
-        self._thread.join()
-        os.close(self._fd)
+    def __init__(self, path, stack, name, *, device="magventure-x100", by_command=False):
+        self.standin, self.subject = STANDINS[device](), f"{name}-{os.getpid()}"
+        self.terminal = stack.enter_context(StandInTerminal(self.standin))
+        stack.callback(counters_path(self.subject).unlink, missing_ok=True)
+        shipped = load_device(device)
+        more = {
+            "settings": {**shipped.settings, **SETTINGS.get(device, {}), "port": self.terminal.path},
+            "latency": Latency(latency_s=0.01, origin="set by a test"),
+            "limits": shipped.limits.model_copy(update={"min_interval_s": 0.02}),
+        }
+        if by_command:
+            self.trigger = None
+            more["line"] = CommandLine(kind="command", spread_s=0.01)
+        else:
+            self.trigger = stack.enter_context(TriggerInput(path / f"trigger-{name}", self.terminal))
+            more["line"] = BytesLine(path=str(self.trigger.path))
+        self.device = path / f"device-{name}.yaml"
+        self.device.write_text(resolved_yaml(shipped.model_copy(update=more)))
 
 
 @dataclass
@@ -384,7 +382,7 @@ class Rehearsal:
     programs: dict[str, Program]
     seen: dict[str, Seen]
     shown: list[str]
-    stood_in: StoodIn
+    stood_in: dict[str, StoodIn]
 
 
 @pytest.fixture(scope="module")
@@ -415,14 +413,16 @@ def rehearsal(tmp_path_factory):
         programs["amplifier"] = stage.play("amplifier", "--trigger", "trigger")
         wait_for((path / "trigger").exists, "the amplifier's pipe")
         programs["whole"] = stage.run("whole", "--duration", DURATION_S, "--trigger", "trigger")
-        stood_in = StoodIn(path, stack)
-        programs["stood in"] = stage.run(
-            "stood-in", "--duration", DURATION_S, "--subject", SUBJECT, device=stood_in.device
-        )
+        stood_in = {name: StoodIn(path, stack, name, by_command=name == "by-command") for name in STOOD_IN}
+        for name, device in stood_in.items():
+            programs[name] = stage.run(
+                name, "--duration", DURATION_S, "--subject", device.subject, device=device.device
+            )
         watchers = [
             threading.Thread(target=interrupt, args=(programs[name], getattr(signal, name))) for name in SIGNALS
         ]
         watchers.append(threading.Thread(target=lose, args=(lost,)))
+        watchers.append(threading.Thread(target=disable, args=(programs["disabled"], stood_in["disabled"].terminal)))
         seen, shown = {}, []
         watchers.append(threading.Thread(target=lambda: seen.update(listen("whole", programs["whole"].process))))
         watchers.append(threading.Thread(target=lambda: shown.extend(press_keys(terminal, programs["keys"].process))))
@@ -430,7 +430,11 @@ def rehearsal(tmp_path_factory):
             watcher.start()
         for name, (query, _) in MISTAKES.items():
             mistaken[name] = stage.run_here(name.replace(" ", "-"), stream=query)
-        mistaken["nobody"] = stage.run_here("nobody", device=stood_in.device)
+        rapid = StoodIn(path, stack, "too-fast", device="magstim-rapid-squared")
+        mistaken["too fast"] = stage.run_here(
+            "too-fast", "--subject", rapid.subject, device=rapid.device, interval_s=0.03
+        )
+        mistaken["nobody"] = stage.run_here("nobody", device=stood_in["by-line"].device)
         for watcher in watchers:
             watcher.join()
         for name, program in programs.items():
@@ -440,16 +444,26 @@ def rehearsal(tmp_path_factory):
         end(programs["amplifier"])
         programs["replay"] = stage.start("replay", "replay", programs["whole"].folder)
         end(programs["replay"])
-        programs["dose"] = stage.start("dose", "dose", SUBJECT, "--json")
+        programs["dose"] = stage.start("dose", "dose", stood_in["by-line"].subject, "--json")
         end(programs["dose"])
         yield Rehearsal({**programs, **mistaken}, seen, shown, stood_in)
 
 
-def interrupt(program, number):
-    """Send a signal to a session a little after it has been armed."""
+def wait_until_armed(program):
     wait_for(lambda: "\narmed" in program.err or program.process.poll() is not None, "a session to be armed")
     time.sleep(1.5)
+
+
+def interrupt(program, number):
+    """Send a signal to a session a little after it has been armed."""
+    wait_until_armed(program)
     program.process.send_signal(number)
+
+
+def disable(program, terminal):
+    """Press the button that disables a stimulator, a little after its session has been armed."""
+    wait_until_armed(program)
+    terminal.act("press-disable")
 
 
 def lose(terminal):
@@ -471,29 +485,49 @@ def outcomes(events):
 # A session with a stimulator
 
 
-@pytest.fixture
-def with_stimulator(rehearsal):
-    yield rehearsal.programs["stood in"]
-    counters_path(SUBJECT).unlink(missing_ok=True)
+@pytest.fixture(params=["by-line", "by-command"])
+def with_stimulator(rehearsal, request):
+    return rehearsal.programs[request.param], rehearsal.stood_in[request.param]
 
 
-def test_a_session_arms_a_stimulator_over_its_port_and_leaves_it_disarmed(with_stimulator, rehearsal):
-    assert with_stimulator.status == 0, with_stimulator.err
-    delivered = outcomes(with_stimulator.events).count("delivered")
-    assert delivered > 0
-    assert rehearsal.stood_in.edges == len(rehearsal.stood_in.standin.pulses_s) == delivered
-    assert not rehearsal.stood_in.standin.state.enabled
-    assert with_stimulator.session["stimulator"]["model"] == "MagVenture MagPro X100"
-    assert with_stimulator.session["stimulator"]["percent_of_maximum"] == 40.0
-    assert (with_stimulator.session["verified"], with_stimulator.session["replayable"]) == (True, True)
+def test_a_session_arms_a_stimulator_over_its_port_fires_it_and_leaves_it_disarmed(with_stimulator):
+    program, stood_in = with_stimulator
+    assert program.status == 0, program.err
+    delivered = outcomes(program.events).count("delivered")
+    assert len(stood_in.standin.pulses_s) == delivered > 0
+    assert not stood_in.standin.state.enabled
+    assert program.session["stimulator"]["model"] == "MagVenture MagPro X100"
+    assert program.session["stimulator"]["percent_of_maximum"] == 40.0
+    assert (program.session["verified"], program.session["replayable"]) == (True, True)
+    confirmed = [json.loads(line) for line in (program.folder / "confirmed.jsonl").read_text().splitlines()]
+    assert len(confirmed) == delivered
 
 
-def test_what_it_gave_counts_in_the_subjects_dose_record(with_stimulator, rehearsal):
-    told = json.loads(rehearsal.programs["dose"].out)
-    delivered = outcomes(with_stimulator.events).count("delivered")
+def test_each_pulse_is_one_edge_at_its_trigger_input(rehearsal):
+    stood_in = rehearsal.stood_in["by-line"]
+    assert stood_in.trigger.edges == stood_in.trigger.fired == len(stood_in.standin.pulses_s)
+
+
+def test_who_fires_by_command_is_told_how_exact_that_is(rehearsal):
+    assert "fires by its own command: pulses spread over 10 ms" in rehearsal.programs["by-command"].err
+
+
+def test_a_session_that_ends_disarmed_has_not_gone_well(rehearsal):
+    program = rehearsal.programs["disabled"]
+    assert program.status == 2
+    last = program.err.splitlines()[-1]
+    assert last.startswith("error: the session ended disarmed: MagVenture MagPro X100: ")
+    assert program.session["status"] == program.summary["status"] == "interrupted"
+    assert program.session["verified"]
+    assert outcomes(program.events).count("delivered") == len(rehearsal.stood_in["disabled"].standin.pulses_s)
+
+
+def test_what_it_gave_counts_in_the_subjects_dose_record(rehearsal):
+    told, program = json.loads(rehearsal.programs["dose"].out), rehearsal.programs["by-line"]
+    delivered = outcomes(program.events).count("delivered")
     assert (told["in_24_h"], told["in_all"]) == (delivered, delivered)
-    assert with_stimulator.session["subject"] == SUBJECT
-    assert with_stimulator.session["dose"] == {"in_day_before": 0, "in_course_before": 0}
+    assert program.session["subject"] == rehearsal.stood_in["by-line"].subject
+    assert program.session["dose"] == {"in_day_before": 0, "in_course_before": 0}
 
 
 def test_a_real_stimulator_without_a_subject_is_refused(rehearsal):
@@ -501,6 +535,14 @@ def test_a_real_stimulator_without_a_subject_is_refused(rehearsal):
     assert nobody.status == 2
     assert "--subject is missing" in nobody.err
     assert not nobody.folder.exists()
+
+
+def test_a_rate_that_the_device_cannot_do_at_that_power_is_refused(rehearsal):
+    program = rehearsal.programs["too fast"]
+    assert program.status == 2
+    last = program.err.splitlines()[-1]
+    assert last == "error: Magstim Rapid²: frequency = 33.4 Hz at 40 % is not within 0 to 28"
+    assert not program.folder.exists()
 
 
 # A whole session

@@ -43,12 +43,21 @@ def test_nobody_is_stimulated_by_what_is_simulated(tmp_path):
 
 
 def test_a_real_device_needs_somebody(tmp_path):
-    with pytest.raises(ConfigError, match="--subject is missing"), open_dose(device("magpro"), None, tmp_path):
+    magpro = device("magpro", "/dev/ttyACM0")
+    with pytest.raises(ConfigError, match="--subject is missing"), open_dose(magpro, None, tmp_path):
+        pass
+
+
+def test_a_real_device_that_nothing_fires_is_refused(tmp_path):
+    with (
+        pytest.raises(ConfigError, match="Under test: line = null: nothing fires it"),
+        open_dose(device("magpro"), "S01", tmp_path),
+    ):
         pass
 
 
 def test_a_real_device_counts_in_a_ledger(tmp_path):
-    with open_dose(device("magpro"), "S01", tmp_path) as dose:
+    with open_dose(device("magpro", "/dev/ttyACM0"), "S01", tmp_path) as dose:
         dose.lease(3)
     assert (tmp_path / "dose" / "S01.jsonl").is_file()
 

@@ -7,20 +7,25 @@ import threading
 import time
 from contextlib import ExitStack, contextmanager
 
+import numpy as np
+import pylsl
 import pytest
 
+from closedloop.config.line import CommandLine
 from closedloop.config.load import load_device
 from closedloop.errors import StimulatorError
 from closedloop.standins.table import SETTINGS, STANDINS
 from closedloop.standins.terminal import Terminal
 from closedloop.stimulators.channel import Channel, ChannelEndedError
 from closedloop.stimulators.heartbeat import Heartbeat, Pulse
+from closedloop.stimulators.keeper import HELD_BACK_S, REPORT_S
 from closedloop.stimulators.kept import KeptStimulator
+from closedloop.stimulators.lines.pipe_pair import ReplyKind
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the live path runs on Linux")
 
 DEVICES = ("magstim-200-squared", "magventure-x100")
-PLACE = 3
+PLACE, DUE = 3, 5
 PATIENCE_S = 20.0
 WITHIN_S = 1.0
 """So soon a device is disarmed after whatever armed it has gone."""
@@ -46,21 +51,27 @@ class Beat:
 class Bench:
     """A stand-in on its terminal, the process that keeps it, and a loop."""
 
-    def __init__(self, name, stack):
+    def __init__(self, name, stack, *, by_command=False):
         self.standin = STANDINS[name]()
         self.terminal = stack.enter_context(Terminal(self.standin))
         profile = load_device(name)
         settings = {**profile.settings, **SETTINGS.get(name, {}), "port": self.terminal.path}
-        self.profile = profile.model_copy(update={"settings": settings})
+        line = CommandLine(kind="command", spread_s=0.01) if by_command else profile.line
+        self.profile = profile.model_copy(update={"settings": settings, "line": line})
         self.heartbeat = stack.enter_context(Heartbeat(8))
+        self.foresee(np.inf)
         self.beat = Beat(self.heartbeat)
         stack.callback(self.beat.end)
-        self.kept = KeptStimulator(self.profile, self.heartbeat, PLACE)
+        self.kept = KeptStimulator(self.profile, self.heartbeat, PLACE, DUE)
 
     @property
     def on(self):
         """Whether the stand-in itself is armed."""
         return self.standin.armed if hasattr(self.standin, "armed") else self.standin.state.enabled
+
+    def foresee(self, due_s):
+        """Say when the next trigger is due, as the loop does."""
+        self.heartbeat.integers[DUE] = int(1e9 * min(due_s, 9e9))
 
     def until(self, condition, within_s=PATIENCE_S):
         """Wait for a condition while the process is listened to; return what was wrong meanwhile."""
@@ -81,9 +92,9 @@ class Bench:
 
 
 @contextmanager
-def bench_of(name):
+def bench_of(name, **options):
     with ExitStack() as stack:
-        yield Bench(name, stack)
+        yield Bench(name, stack, **options)
 
 
 @pytest.fixture(params=DEVICES)
@@ -216,7 +227,7 @@ def test_a_port_that_vanishes_is_told_of_once(bench):
 def test_a_wrong_device_is_refused_before_anything(bench):
     other = load_device("magventure-x100" if "magstim" in bench.profile.driver else "magstim-200-squared")
     other = other.model_copy(update={"settings": {**other.settings, "port": bench.terminal.path}})
-    with pytest.raises(StimulatorError, match=bench.terminal.path), KeptStimulator(other, bench.heartbeat, PLACE):
+    with pytest.raises(StimulatorError, match=bench.terminal.path), KeptStimulator(other, bench.heartbeat, PLACE, DUE):
         pass
 
 
@@ -264,3 +275,87 @@ def test_a_listener_who_does_not_listen_is_not_waited_for():
         else:
             pytest.fail("it never filled")
     mine.close()
+
+
+# A stimulator that fires by its own command
+
+
+@pytest.fixture(params=DEVICES)
+def commanded(request):
+    """An armed stand-in and the line that fires it by command."""
+    with bench_of(request.param, by_command=True) as bench, bench.kept as kept, kept.open_line() as line:
+        bench.arm()
+        yield bench, line
+
+
+def fire(bench, line, n=1):
+    """Write triggers that have been foreseen, as the loop does, and return what becomes of them."""
+    bench.foresee(pylsl.local_clock())
+    os.write(line.fd, line.on * n)
+    replies = []
+
+    def answered():
+        replies.extend(line.take_replies())
+        return len(replies) == n
+
+    bench.until(answered)
+    bench.foresee(np.inf)
+    return replies
+
+
+def test_a_trigger_fires_it_by_command(commanded):
+    bench, line = commanded
+    before_s = pylsl.local_clock()
+    for number in range(3):
+        bench.until(lambda: bench.kept.status.ready)
+        (reply,) = fire(bench, line)
+        assert (reply.kind, reply.number) == (ReplyKind.FIRED, number)
+        assert before_s < reply.taken_s <= reply.fired_s <= pylsl.local_clock()
+        time.sleep(2.1 if "magstim" in bench.profile.driver else 0.2)  # it recharges
+        asked_s = bench.kept.status_s
+        bench.until(lambda: bench.kept.status_s > asked_s)  # noqa: B023 - called at once
+    assert len(bench.standin.pulses_s) == 3
+    assert bench.on
+
+
+def test_of_two_triggers_at_once_one_fires(commanded):
+    bench, line = commanded
+    bench.until(lambda: bench.kept.status.ready)
+    assert [reply.kind for reply in fire(bench, line, 2)] == [ReplyKind.LATE, ReplyKind.FIRED]
+    assert len(bench.standin.pulses_s) == 1
+
+
+def test_a_trigger_while_it_is_disarmed_fires_nothing_and_says_so(commanded):
+    bench, line = commanded
+    bench.kept.disarm()
+    bench.until(lambda: not bench.kept.armed)
+    (reply,) = fire(bench, line)
+    assert reply.kind is ReplyKind.FAILED
+    assert "arm" in reply.text
+    assert len(bench.standin.pulses_s) == 0
+
+
+def test_a_port_that_vanishes_is_no_pulse_and_disarms():
+    with ExitStack() as stack:
+        bench = stack.enter_context(bench_of("magventure-x100", by_command=True))
+        stack.enter_context(pytest.raises(StimulatorError, match="it may still be enabled"))
+        line = stack.enter_context(stack.enter_context(bench.kept).open_line())
+        bench.arm()
+        bench.terminal.vanish()
+        (reply,) = fire(bench, line)
+        assert reply.kind in {ReplyKind.FAILED, ReplyKind.FIRED}  # it may have left, for all that the driver can tell
+        bench.until(lambda: not bench.kept.armed)
+
+
+def test_the_port_is_kept_free_for_a_trigger_but_not_for_ever(commanded):
+    bench, _ = commanded
+    asked_s, until_s = {bench.kept.status_s}, time.monotonic() + 2.0
+    while time.monotonic() < until_s:
+        bench.foresee(pylsl.local_clock() + 0.02)  # one is always about to come
+        assert bench.kept.listen() == []
+        asked_s.add(bench.kept.status_s)
+        time.sleep(0.005)
+    gaps_s = np.diff(sorted(asked_s))[1:]
+    assert gaps_s.min() > REPORT_S + 0.9 * HELD_BACK_S
+    assert gaps_s.max() < 0.9
+    assert bench.on

@@ -5,7 +5,7 @@ import os
 
 import pytest
 
-from closedloop.config.line import BytesLine
+from closedloop.config.line import BytesLine, CommandLine
 from closedloop.errors import StimulatorError
 from closedloop.stimulators.line import open_line
 
@@ -111,3 +111,12 @@ def test_a_pipe_that_nobody_reads_is_one_clear_line(tmp_path, one_line_error):
     assert one_line_error(StimulatorError, use) == (
         f"line.path = {path} cannot be opened: nobody reads this pipe: start what listens to it first"
     )
+
+
+def test_a_command_is_no_line_that_could_be_opened(one_line_error):
+    def use():
+        with open_line(CommandLine(kind="command", spread_s=0.01)):
+            pass
+
+    said = one_line_error(StimulatorError, use)
+    assert said == "line.kind = command: only a session whose stimulator is armed fires by it"

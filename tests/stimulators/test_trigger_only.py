@@ -3,10 +3,11 @@
 import pytest
 from pydantic import ValidationError
 
-from closedloop.config.device import Stimulator
+from closedloop.config.device import SIMULATED, Stimulator
+from closedloop.config.line import CommandLine
 from closedloop.config.load import load_device
 from closedloop.errors import StimulatorError
-from closedloop.stimulators.interface import SIMULATED, open_stimulator
+from closedloop.stimulators.interface import open_stimulator
 from closedloop.stimulators.status import Identity, Status
 from closedloop.stimulators.trigger_only import TriggerOnly, TriggerOnlySettings
 
@@ -83,3 +84,11 @@ def test_the_shipped_profile_opens_and_stimulates_somebody():
     assert profile.line is not None
     with open_stimulator(profile) as stimulator:
         assert stimulator.identity.model.startswith("not stated")
+
+
+def test_it_cannot_be_fired_by_command(one_line_error):
+    line = CommandLine(kind="command", spread_s=0.01)
+    said = one_line_error(
+        StimulatorError, TriggerOnly, PROFILE.model_copy(update={"line": line}), TriggerOnlySettings(model="Maker M1")
+    )
+    assert said == "Box: line.kind = command: it fires at its trigger input only, no command reaches it"

@@ -4,11 +4,10 @@
 started by the loop's side, and ends with it.
 """
 
-import os
 import signal
 import sys
 from collections.abc import Sequence
-from contextlib import AbstractContextManager, suppress
+from contextlib import AbstractContextManager
 from types import FrameType
 from typing import Any
 
@@ -17,9 +16,7 @@ from pydantic import TypeAdapter
 
 from closedloop.config.line import LabJackTLine, LabJackU3Line, Line, LslMarkerLine, NiDaqmxLine
 from closedloop.stimulators.lines.pipe_pair import Firing, ReplyKind, Server, one_line
-
-PRIORITY = 60
-"""Below the loop's own."""
+from closedloop.stimulators.scheduling import ask_for_real_time
 
 
 def open_firing(line: Any) -> AbstractContextManager[Firing]:
@@ -52,7 +49,7 @@ def main(arguments: Sequence[str]) -> int:
     server = Server(int(triggers), int(replies), pylsl.local_clock)
     try:
         with open_firing(TypeAdapter(Line).validate_json(settings)) as firing:
-            server.tell(ReplyKind.READY, _scheduled())
+            server.tell(ReplyKind.READY, ask_for_real_time())
             server.serve(firing)
     except Exception as error:  # noqa: BLE001 - a vendor's library raises what it likes
         server.tell(ReplyKind.FAILED, one_line(error))
@@ -62,14 +59,6 @@ def main(arguments: Sequence[str]) -> int:
 
 def _leave(_number: int, _frame: FrameType | None) -> None:
     sys.exit(0)
-
-
-def _scheduled() -> str:
-    """Ask for real-time scheduling, and return what was granted."""
-    with suppress(OSError, AttributeError):
-        os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(PRIORITY))
-        return "SCHED_FIFO"
-    return "ordinary scheduler"
 
 
 if __name__ == "__main__":

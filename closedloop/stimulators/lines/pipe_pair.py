@@ -73,6 +73,10 @@ class Reply:
         return _RECORD.pack(self.kind, 0, self.number, self.taken_s, self.fired_s, text)
 
 
+class NotFiredError(Exception):
+    """What fires has failed."""
+
+
 class Firing(Protocol):
     """What a program fires; used within a ``with`` block, which opens it and leaves it taken back."""
 
@@ -139,7 +143,10 @@ class Server:
     def __init__(self, triggers: int, replies: int, clock: Callable[[], float]) -> None:
         self._triggers, self._replies, self._clock = triggers, replies, clock
         os.set_blocking(replies, False)
+        self._watch = select.poll()
+        self._watch.register(triggers, select.POLLIN)
         self._taken = 0
+        self._empty_s = clock()
 
     def tell(self, kind: ReplyKind, text: str = "") -> None:
         """Say something that is about no trigger."""
@@ -147,40 +154,51 @@ class Server:
 
     def serve(self, firing: Firing) -> None:
         """Fire for each trigger, until the pipe ends or something fails; the caller has opened what fires."""
-        watch = select.poll()
-        watch.register(self._triggers, select.POLLIN)
-        empty_s = self._clock()
-        while True:
-            asked_s = self._clock()
-            if not watch.poll(0):
-                empty_s = asked_s
-                if not watch.poll(1e3 * LOOK_EVERY_S):
-                    continue
-            data = os.read(self._triggers, _READ_BYTES)
-            taken_s = self._clock()
-            if not data or not self._meet(firing, len(data), taken_s, taken_s - empty_s):
-                return
+        with suppress(EOFError, NotFiredError):
+            while True:
+                self.look(firing, LOOK_EVERY_S)
 
-    def _meet(self, firing: Firing, n: int, taken_s: float, oldest_s: float) -> bool:
-        """Fire for the last of some triggers that came at once, where it is fresh; return whether all is well."""
+    def look(self, firing: Firing, wait_s: float) -> None:
+        """Fire for what has come, or comes within a time in s: a trigger is as old as the look before, at most.
+
+        Raises
+        ------
+        EOFError
+            Where the pipe has ended.
+        NotFiredError
+            Where what fires failed, which the loop's side has been told.
+        """
+        asked_s = self._clock()
+        if not self._watch.poll(0):
+            self._empty_s = asked_s
+            if not self._watch.poll(1e3 * wait_s):
+                return
+        data = os.read(self._triggers, _READ_BYTES)
+        if not data:
+            raise EOFError
+        taken_s = self._clock()
+        self._meet(firing, len(data), taken_s, taken_s - self._empty_s)
+
+    def _meet(self, firing: Firing, n: int, taken_s: float, oldest_s: float) -> None:
+        """Fire for the last of some triggers that came at once, where it is fresh."""
         numbers = range(self._taken, self._taken + n)
         self._taken += n
         late = numbers if not oldest_s <= OLDEST_S else numbers[:-1]
         for number in late:
             self._say(Reply(ReplyKind.LATE, number, taken_s, text=f"it may be {1e3 * oldest_s:.1f} ms old"))
-        return len(late) == n or self._fire(firing, numbers[-1], taken_s)
+        if len(late) < n:
+            self._fire(firing, numbers[-1], taken_s)
 
-    def _fire(self, firing: Firing, number: int, taken_s: float) -> bool:
+    def _fire(self, firing: Firing, number: int, taken_s: float) -> None:
         try:
             firing.fire()
             self._say(Reply(ReplyKind.FIRED, number, taken_s, self._clock()))
             if firing.width_s > 0.0:
                 time.sleep(firing.width_s)
                 firing.take_back()
-        except Exception as error:  # noqa: BLE001 - a vendor's library raises what it likes
+        except Exception as error:
             self._say(Reply(ReplyKind.FAILED, number, taken_s, text=one_line(error)))
-            return False
-        return True
+            raise NotFiredError(one_line(error)) from error
 
     def _say(self, reply: Reply) -> None:
         # Where nobody reads them they are lost; the end of the other pipe is what ends the program.
