@@ -10,6 +10,7 @@ from contextlib import suppress
 
 import loopback  # noqa: F401 - before NumPy and pylsl
 import numpy as np
+from live_core import OFTEN_S
 from numba import types
 from numpy.typing import NDArray
 
@@ -18,7 +19,7 @@ from closedloop.core.native import lsl_local_clock, sleep
 from closedloop.jit import compiled
 from closedloop.session.realtime import PRIORITY, grant, undisturbed
 
-EVERY_S = 0.004
+EVERY_S = OFTEN_S
 """As often as triggers are due while lateness is measured."""
 
 

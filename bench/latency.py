@@ -17,8 +17,10 @@ beside ``pylsl-own-process``); ``busy-cores`` is a busy process bound to each co
 threads that receive and all of the sender have real-time scheduling, whichever loop it is.
 
 Lateness is that of the call of ``write`` after the trigger's due time, in runs of their own: a pulse is due every
-4 ms, passes the real gate, and no limit takes out those that are late. Its percentiles are of all runs together. The
-sender, which a rig has in another box, is then scheduled as usual: it would drive the loop off its core.
+4.3 ms, passes the real gate, and no limit takes out those that are late. (Every 4 ms would keep step with the timer
+interrupts of a kernel with 250 Hz and of a host with 1 kHz: a whole run would meet them, or none.) Its percentiles are
+of all runs together. The sender, which a rig has in another box, is then scheduled as usual: it would drive the loop
+off its core.
 
 Beside it stands the floor: a compiled loop that only waits for moments in the same way (``floor.py``), with FIFO, in
 the same run. Nothing on this machine can be more punctual. It is measured with cores that are kept awake, as a session

@@ -49,9 +49,9 @@ LATENCY_S = 0.02
 QUALITY_WINDOW_S = 0.2
 RARE_S = 2.0
 """Usual protocols wait so long between pulses."""
-OFTEN_S = 0.004
+N_OFTEN = 23
+OFTEN_S = 1.0 / RHYTHM_HZ / N_OFTEN
 """Pulses so dense that a run of seconds has thousands of deadlines; no device is there to be hurt."""
-N_OFTEN = round(1.0 / RHYTHM_HZ / OFTEN_S)
 JITTER_S = 0.05
 """A sender that had to wait sends what is due at once: none of that is missing."""
 
