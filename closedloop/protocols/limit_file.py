@@ -1,5 +1,6 @@
 """Reading a file of limits, such as a table or an envelope, into its model."""
 
+from functools import lru_cache
 from pathlib import Path
 from typing import TypeVar
 
@@ -20,6 +21,13 @@ def load_limit_file(path: Path, model: type[M]) -> M:
     ConfigError
         Where it cannot be read or used; one line with place, key, value and limit.
     """
+    return _load_once(path, path.stat().st_mtime_ns if path.is_file() else None, model)
+
+
+@lru_cache(maxsize=64)
+def _load_once(path: Path, changed_ns: int | None, model: type[M]) -> M:
+    """Load it, once for as long as it stays as it is: a calibration asks for its table again and again."""
+    del changed_ns
     document = read_document(path)
     try:
         return model.model_validate(document.plain())

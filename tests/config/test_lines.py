@@ -32,7 +32,7 @@ WRONG = {
     "a kind that there is not": (
         "{kind: «laser, path: /dev/x}",
         "line.kind = \"laser\": must be one of 'bytes', 'serial_control', 'parallel', 'lsl_marker', 'labjack_u3', "
-        "'labjack_t', 'ni_daqmx', 'box'",
+        "'labjack_t', 'ni_daqmx', 'command', 'box'",
     ),
     "a key of another kind": (
         "{kind: serial_control, path: /dev/x, «off: '00'}",

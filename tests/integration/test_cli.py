@@ -630,11 +630,16 @@ setattr(target, name, stop)
 from closedloop.cli import main
 main()
 """
-STAGES = ["loading", "calibration", "loop", "surrogates"]
+STAGES = [
+    ("loading", signal.SIGTERM),
+    ("calibration", signal.SIGINT),
+    ("loop", signal.SIGINT),
+    ("loop", signal.SIGTERM),
+    ("surrogates", signal.SIGTERM),
+]
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["SIGINT", "SIGTERM"])
-@pytest.mark.parametrize("stage", STAGES)
+@pytest.mark.parametrize(("stage", "number"), STAGES)
 def test_a_signal_ends_a_run_with_a_session_that_says_so(rig, main, stage, number):
     if stage != "loading":
         (rig / "pipeline.yaml").write_text(PIPELINE.replace(PLAYBACK, SYNTHETIC))

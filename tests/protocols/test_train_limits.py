@@ -4,7 +4,7 @@ import math
 from pathlib import Path
 
 import pytest
-from hypothesis import assume, given
+from hypothesis import given
 from hypothesis import strategies as st
 
 from closedloop.errors import ConfigError
@@ -107,16 +107,16 @@ def test_a_duration_is_never_above_that_of_any_cell_that_is_slower_and_weaker(ta
     assert found <= min(slower)
 
 
-@given(table=tables, slow_hz=frequencies, fast_hz=frequencies, weak=percents, strong=percents)
-def test_a_higher_frequency_or_intensity_never_lengthens_the_allowed_train(table, slow_hz, fast_hz, weak, strong):
-    assume(slow_hz <= fast_hz and weak <= strong)
+@given(table=tables, both_hz=st.tuples(frequencies, frequencies), both=st.tuples(percents, percents))
+def test_a_higher_frequency_or_intensity_never_lengthens_the_allowed_train(table, both_hz, both):
+    (slow_hz, fast_hz), (weak, strong) = sorted(both_hz), sorted(both)
     gentle = longest_train_s(table, frequency_hz=slow_hz, percent_of_motor_threshold=weak)
     assert longest_train_s(table, frequency_hz=fast_hz, percent_of_motor_threshold=strong) <= gentle
 
 
-@given(weak=st.floats(1.0, 110.0), strong=st.floats(1.0, 110.0))
-def test_a_higher_intensity_never_shortens_the_wait_that_is_needed(weak, strong):
-    assume(weak <= strong)
+@given(both=st.tuples(st.floats(1.0, 110.0), st.floats(1.0, 110.0)))
+def test_a_higher_intensity_never_shortens_the_wait_that_is_needed(both):
+    weak, strong = sorted(both)
     gentle = shortest_wait_s(WAITS, frequency_hz=10.0, percent_of_motor_threshold=weak)
     assert shortest_wait_s(WAITS, frequency_hz=10.0, percent_of_motor_threshold=strong) >= gentle
 
