@@ -492,20 +492,22 @@ def with_stimulator(rehearsal, request):
 
 def test_a_session_arms_a_stimulator_over_its_port_fires_it_and_leaves_it_disarmed(with_stimulator):
     program, stood_in = with_stimulator
-    assert program.status == 0, program.err
-    delivered = outcomes(program.events).count("delivered")
-    assert len(stood_in.standin.pulses_s) == delivered > 0
+    confirmed = [json.loads(line) for line in (program.folder / "confirmed.jsonl").read_text().splitlines()]
+    assert len(confirmed) == outcomes(program.events).count("delivered") > 0
+    # What waited for too long beside all the others is no pulse, and disarms.
+    late = [line["number"] for line in confirmed if line["confirmed"] == "no"]
+    assert program.status == (2 if late else 0), program.err
+    assert len(stood_in.standin.pulses_s) == len(confirmed) - len(late)
     assert not stood_in.standin.state.enabled
     assert program.session["stimulator"]["model"] == "MagVenture MagPro X100"
     assert program.session["stimulator"]["percent_of_maximum"] == 40.0
     assert (program.session["verified"], program.session["replayable"]) == (True, True)
-    confirmed = [json.loads(line) for line in (program.folder / "confirmed.jsonl").read_text().splitlines()]
-    assert len(confirmed) == delivered
 
 
 def test_each_pulse_is_one_edge_at_its_trigger_input(rehearsal):
     stood_in = rehearsal.stood_in["by-line"]
-    assert stood_in.trigger.edges == stood_in.trigger.fired == len(stood_in.standin.pulses_s)
+    delivered = outcomes(rehearsal.programs["by-line"].events).count("delivered")
+    assert stood_in.trigger.edges == stood_in.trigger.fired == len(stood_in.standin.pulses_s) == delivered
 
 
 def test_who_fires_by_command_is_told_how_exact_that_is(rehearsal):
@@ -519,7 +521,8 @@ def test_a_session_that_ends_disarmed_has_not_gone_well(rehearsal):
     assert last.startswith("error: the session ended disarmed: MagVenture MagPro X100: ")
     assert program.session["status"] == program.summary["status"] == "interrupted"
     assert program.session["verified"]
-    assert outcomes(program.events).count("delivered") == len(rehearsal.stood_in["disabled"].standin.pulses_s)
+    # A trigger that left before the device's word of its button came meets a device that is disabled.
+    assert outcomes(program.events).count("delivered") == rehearsal.stood_in["disabled"].trigger.edges
 
 
 def test_what_it_gave_counts_in_the_subjects_dose_record(rehearsal):

@@ -116,6 +116,21 @@ def test_it_says_which_device_answers_arms_it_and_leaves_it_disarmed(bench):
     assert not bench.on
 
 
+def real_time_is_permitted():
+    try:
+        os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(1))
+    except OSError:
+        return False
+    os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
+    return True
+
+
+def test_it_waits_for_no_other_program_where_that_is_permitted(bench):
+    with bench.kept as kept:
+        expected = os.SCHED_FIFO if real_time_is_permitted() else os.SCHED_OTHER
+        assert os.sched_getscheduler(kept.pid) == expected
+
+
 def test_what_it_says_of_the_device_stays_fresh(bench):
     with bench.kept as kept:
         bench.arm()
