@@ -80,11 +80,6 @@ TCP_LISTEN = "0A"
 """State of a listening socket in ``/proc/net/tcp`` (``TCP_LISTEN`` in the kernel's tcp_states.h)."""
 
 
-def pytest_xdist_auto_num_workers() -> int:
-    """Return the number of workers: two more than cores, for what waits for real time takes up a worker and no core."""
-    return (os.cpu_count() or 1) + 2
-
-
 def pytest_report_header() -> list[str]:
     """Say which closedloop is tested, so that a checkout that hides the installed one is seen."""
     return [

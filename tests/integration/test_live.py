@@ -1,8 +1,8 @@
 """`closedloop run` on a live stream as its users run it, beside `closedloop play`, each a process of its own.
 
-A session takes half a minute, most of it the rest from which it is calibrated. So all sessions run at the same
-time, once, and the tests look at what came of them. Mistakes that end a session before its rest are made in this
-process meanwhile, which need not be started for each.
+A session takes half a minute, most of it the rest from which it is calibrated. So the sessions run at the same time,
+in two groups, once, and the tests look at what came of them. Mistakes that end a session before its rest are made in
+this process meanwhile, which need not be started for each.
 """
 
 import json
@@ -414,15 +414,10 @@ def rehearsal(tmp_path_factory):
         wait_for((path / "trigger").exists, "the amplifier's pipe")
         programs["whole"] = stage.run("whole", "--duration", DURATION_S, "--trigger", "trigger")
         stood_in = {name: StoodIn(path, stack, name, by_command=name == "by-command") for name in STOOD_IN}
-        for name, device in stood_in.items():
-            programs[name] = stage.run(
-                name, "--duration", DURATION_S, "--subject", device.subject, device=device.device
-            )
         watchers = [
             threading.Thread(target=interrupt, args=(programs[name], getattr(signal, name))) for name in SIGNALS
         ]
         watchers.append(threading.Thread(target=lose, args=(lost,)))
-        watchers.append(threading.Thread(target=disable, args=(programs["disabled"], stood_in["disabled"].terminal)))
         seen, shown = {}, []
         watchers.append(threading.Thread(target=lambda: seen.update(listen("whole", programs["whole"].process))))
         watchers.append(threading.Thread(target=lambda: shown.extend(press_keys(terminal, programs["keys"].process))))
@@ -437,6 +432,12 @@ def rehearsal(tmp_path_factory):
         mistaken["nobody"] = stage.run_here("nobody", device=stood_in["by-line"].device)
         for watcher in watchers:
             watcher.join()
+        # Those with a stimulator come after the others: so many at a time would be late for their devices.
+        for name, device in stood_in.items():
+            programs[name] = stage.run(
+                name, "--duration", DURATION_S, "--subject", device.subject, device=device.device
+            )
+        disable(programs["disabled"], stood_in["disabled"].terminal)
         for name, program in programs.items():
             if name != "amplifier":
                 end(program)
