@@ -12,11 +12,24 @@ import numpy as np
 import pylsl
 import pytest
 
+from closedloop.core.atomics import load_acquire
+from closedloop.core.live import FORESIGHT
 from closedloop.core.reasons import Reason
 from closedloop.core.records import Command, EventKind, InputKind
 from closedloop.core.replay import lost_records
 
 OBEYED_S = 0.05
+
+
+def test_it_foretells_its_triggers_in_shared_memory(rig):
+    foretold_s = []
+    for _ in range(round(0.5 * rig.sfreq)):
+        rig.send()
+        foretold_s.append(1e-9 * load_acquire(rig.supervisor._shared, FORESIGHT))
+    rig.end()
+    left_s = rig.delivered()["trigger_s"]
+    assert left_s.size >= 3
+    assert np.abs(np.subtract.outer(left_s, foretold_s)).min(axis=1).max() < 1e-3
 
 
 # Commands
