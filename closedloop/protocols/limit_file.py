@@ -21,7 +21,8 @@ def load_limit_file(path: Path, model: type[M]) -> M:
     ConfigError
         Where it cannot be read or used; one line with place, key, value and limit.
     """
-    return _load_once(path, path.stat().st_mtime_ns if path.is_file() else None, model)
+    loaded: M = _load_once(path, path.stat().st_mtime_ns if path.is_file() else None, model)
+    return loaded
 
 
 @lru_cache(maxsize=64)

@@ -145,21 +145,7 @@ def measure_rig(
     source = pipeline.source
     if not isinstance(source, Lsl):
         raise ConfigError(f"source.type = {source.type}: only a live stream (lsl) has a latency to measure")
-    if device.is_real and device.line is None:
-        raise ConfigError(f"{device.name}: line = null: there is no line for test triggers to leave by")
-    with open_stimulator(device) as stimulator:  # leaves it disarmed
-        if stimulator.status().armed:
-            raise StimulatorError(f"{device.name} is armed: disarm it before test triggers are fired")
-    if not n_pulses <= device.limits.max_pulses_per_session:
-        raise ConfigError(
-            f"--pulses = {n_pulses} is above the device's "
-            f"limits.max_pulses_per_session = {device.limits.max_pulses_per_session}"
-        )
-    if not interval_s >= device.limits.min_interval_s:
-        raise ConfigError(
-            f"--interval = {interval_s:g} s is below the device's "
-            f"limits.min_interval_s = {device.limits.min_interval_s:g}"
-        )
+    _check_device(device, n_pulses, interval_s)
 
     def go_on(what: str, share: float = 0.0) -> bool:
         progress(what, share)
@@ -188,31 +174,54 @@ def measure_rig(
         )
         core.timing["correction_s"] = correction_s
         _note(folder, core, steps, facts)
-        supervisor = Supervisor(
-            core,
-            steps,
-            stream,
-            source,
-            line,
-            correction_s=correction_s,
-            first_row=0,
-        )
+        supervisor = Supervisor(core, steps, stream, source, line, correction_s=correction_s, first_row=0)
         taken = _Taken(sight, place, facts, markers, Watch(0, correction_s=correction_s))
         with interruption.deferred(), undisturbed(), Recorder(folder, ["test"]) as recorder:
             with supervisor:
                 # For the gate only: nothing has armed the stimulator itself.
                 supervisor.set_device(ready=True, coil_c=ROOM_C, asked_s=pylsl.local_clock())
                 supervisor.arm(-np.inf, say=lambda line: progress(line, 0.0))
-                end_s = pylsl.local_clock() + n_pulses * every_s + GRACE_S
-                while pylsl.local_clock() < end_s and go_on("firing test triggers", taken.fired / n_pulses):
-                    recorder.write(taken.take(supervisor))
-                    supervisor.look_after(taken.watch.newest, say=_refuse)
-                    if taken.watch.reasons[Reason.PROTOCOL_COMPLETE]:
-                        end_s = min(end_s, pylsl.local_clock() + TAIL_S)
-                    time.sleep(EVERY_S)
+                _fire(supervisor, recorder, taken, go_on, n_pulses, n_pulses * every_s + GRACE_S)
             recorder.write(taken.take(supervisor))
         assert supervisor.granted is not None
         return taken.found(supervisor.granted.line())
+
+
+def _check_device(device: Stimulator, n_pulses: int, interval_s: float) -> None:
+    """Refuse a stimulator that is armed, and what its limits do not allow."""
+    limits = device.limits
+    if device.is_real and device.line is None:
+        raise ConfigError(f"{device.name}: line = null: there is no line for test triggers to leave by")
+    if not n_pulses <= limits.max_pulses_per_session:
+        raise ConfigError(
+            f"--pulses = {n_pulses} is above the device's "
+            f"limits.max_pulses_per_session = {limits.max_pulses_per_session}"
+        )
+    if not interval_s >= limits.min_interval_s:
+        raise ConfigError(
+            f"--interval = {interval_s:g} s is below the device's limits.min_interval_s = {limits.min_interval_s:g}"
+        )
+    with open_stimulator(device) as stimulator:  # leaves it disarmed
+        if stimulator.status().armed:
+            raise StimulatorError(f"{device.name} is armed: disarm it before test triggers are fired")
+
+
+def _fire(
+    supervisor: Supervisor,
+    recorder: Recorder,
+    taken: "_Taken",
+    go_on: Callable[[str, float], bool],
+    n_pulses: int,
+    longest_s: float,
+) -> None:
+    """Look after the armed loop until its pulses are out, or for so long at most."""
+    end_s = pylsl.local_clock() + longest_s
+    while pylsl.local_clock() < end_s and go_on("firing test triggers", taken.fired / n_pulses):
+        recorder.write(taken.take(supervisor))
+        supervisor.look_after(taken.watch.newest, say=_refuse)
+        if taken.watch.reasons[Reason.PROTOCOL_COMPLETE]:
+            end_s = min(end_s, pylsl.local_clock() + TAIL_S)
+        time.sleep(EVERY_S)
 
 
 def _note(folder: SessionFolder, core: Core, steps: Steps, facts: StreamFacts) -> None:
