@@ -14,7 +14,7 @@ import pylsl
 from closedloop.config.line import BytesLine
 from closedloop.config.load import load_device
 from closedloop.config.source import Lsl, StreamQuery
-from closedloop.core.live import FORESIGHT, HEARTBEAT, SHARED
+from closedloop.core.live import FORESIGHT, HEARTBEAT, PORT_BUSY, SHARED
 from closedloop.core.records import EventKind
 from closedloop.dose.record import DoseRecord
 from closedloop.session.arming import Arming
@@ -23,7 +23,7 @@ from closedloop.session.realtime import undisturbed
 from closedloop.session.status import Watch
 from closedloop.session.supervisor import Supervisor
 from closedloop.sources.lsl import Stream, find_stream
-from closedloop.stimulators.heartbeat import Heartbeat
+from closedloop.stimulators.heartbeat import Heartbeat, Places
 from closedloop.stimulators.kept import KeptStimulator
 from closedloop.stimulators.line import open_line
 
@@ -40,7 +40,7 @@ def run(device: str, port: str, trigger: str, subject: str, session: str, source
     with (
         DoseRecord(subject, session) as dose,
         Heartbeat(SHARED) as heartbeat,
-        KeptStimulator(profile, heartbeat, HEARTBEAT, FORESIGHT) as stimulator,
+        KeptStimulator(profile, heartbeat, Places(HEARTBEAT, FORESIGHT, PORT_BUSY)) as stimulator,
         open_line(BytesLine(path=trigger)) as line,
         Stream(find_stream(source, lambda _: True), source) as stream,
     ):

@@ -151,8 +151,8 @@ def run_tests(mutant: Mutant | None) -> str | None:
         sys.path[:] = [str(folder), *(entry for entry in sys.path if Path(entry or ".").resolve() not in OWN)]
         first = First()
         command = ["-x", "-q", "-n", "0", "-p", "no:randomly", "-p", "no:cacheprovider", "-m", "not uncompiled"]
-        # Nobody looks at why a test fails, so that a plugin that is there already does no harm.
-        command += ["-W", "ignore::pytest.PytestAssertRewriteWarning"]
+        # Nobody looks at why a test fails, which can take minutes to tell; a plugin that is there already does no harm.
+        command += ["--assert=plain", "-W", "ignore::pytest.PytestAssertRewriteWarning"]
         slow = " and ".join(f"not {word}" for word in SLOW)
         with (folder / "output").open("w") as output:
             os.dup2(output.fileno(), 1)

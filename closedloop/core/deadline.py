@@ -44,7 +44,7 @@ def on_deadline(core: Core, now: float) -> bool:
         count_unpredicted(core, fresh, now)
         return False
     plan = core.plan[0]
-    if plan["status"] == NO_PLAN or not now >= trigger_time(core):
+    if not now >= trigger_time(core):
         return False
     if plan["status"] == PENDING:
         commit(core, now)

@@ -17,7 +17,7 @@ from numba import types
 from numpy.typing import NDArray
 
 from closedloop.core.atomics import load_acquire, store_release
-from closedloop.core.command import on_command, on_stream
+from closedloop.core.command import on_command, on_device, on_stream
 from closedloop.core.deadline import next_deadline, on_deadline, on_written
 from closedloop.core.gate import disarm
 from closedloop.core.native import lsl_local_clock, lsl_pull_sample, lsl_samples_available, sleep
@@ -43,10 +43,11 @@ SIGHT_CAPACITY = 32768
 UNWATCHED_S = 2.0
 """Where nobody has emptied the rings for so long, nobody could stop the loop either: it disarms."""
 
-STOP, INLET, TURNS, FAILED, WATCHED, DUE = range(6)
+STOP, INLET, TURNS, FAILED, WATCHED, DUE, BUSY = range(7)
 """Places in the loop's ``shared`` integers: disarm and end (Python writes), the inlet to pull from (Python writes;
 the loop takes it out, to 0, where it breaks off), turns so far and 1 for a failure (the loop writes), how often the
-rings were emptied (Python writes), when the next trigger is due, in ns (the loop writes)."""
+rings were emptied (Python writes), when the next deadline is, in ns (the loop writes), whether the port is in use
+through which a trigger would fire (its driver's process writes)."""
 PLACES = 8
 """Each of them has a cache line of its own: one writer never slows the other."""
 
@@ -121,12 +122,14 @@ def make_inbox(scale: NDArray[np.float64]) -> Inbox:
     )
 
 
-SHARED = (DUE + 1) * PLACES
+SHARED = (BUSY + 1) * PLACES
 """How many whole numbers the loop and Python share."""
 HEARTBEAT = TURNS * PLACES
 """Which of them goes on for as long as the loop turns."""
 FORESIGHT = DUE * PLACES
-"""Which of them tells when the next trigger is due."""
+"""Which of them tells when the next trigger is due; it is foreseen for as long as a plan looks ahead."""
+PORT_BUSY = BUSY * PLACES
+"""Which of them is not 0 while no trigger could be fired by command."""
 _NEVER_S = 9e9
 """The largest time in s whose ns are a whole number of 64 bits, about."""
 
@@ -168,7 +171,18 @@ def _take_back(core: Core, line: NDArray[np.void], now: float) -> None:
 
 
 @inner
-def _meet(core: Core, line: NDArray[np.void], now: float) -> None:
+def _look_at_port(core: Core, shared: NDArray[np.int64], now: float) -> None:
+    """Take the device for not ready while the port is in use by which it fires: until it is heard of again."""
+    gate = core.gate[0]
+    if load_acquire(shared, PORT_BUSY) != 0 and gate["device_ready"] == 1:
+        if log_input(core, InputKind.DEVICE, 0, gate["coil_c"], now, now) >= 0:
+            publish(core.inputs)
+        on_device(core, 0, gate["coil_c"], now, now)
+
+
+@inner
+def _meet(core: Core, shared: NDArray[np.int64], line: NDArray[np.void], now: float) -> None:
+    _look_at_port(core, shared, now)
     record_input(core, InputKind.DEADLINE, 0, 0.0, now)
     if on_deadline(core, now):
         _write_trigger(core, line)
@@ -270,7 +284,7 @@ def _turn(
     due = next_deadline(core)
     store_release(shared, FORESIGHT, int(1e9 * min(due, _NEVER_S)))
     if now >= due:
-        _meet(core, line, now)
+        _meet(core, shared, line, now)
         return
     wait_s = min(due, line[0]["off_at_s"]) - now - MARGIN_S
     if wait_s > 0.0:

@@ -75,7 +75,7 @@ def refuse(core: Core, reason: int, now: float) -> None:
     plan = core.plan[0]
     policy = core.policy[0]
     write_event(core, EventKind.REFUSED, reason, now)
-    if plan["status"] == COMMITTED and plan["pulse"] > 0:
+    if plan["pulse"] > 0:
         use_trial(core, plan["due_s"])
     elif plan["status"] == COMMITTED and policy["condition"] < 0:
         policy["condition"] = plan["requested"]

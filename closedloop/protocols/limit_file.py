@@ -21,14 +21,22 @@ def load_limit_file(path: Path, model: type[M]) -> M:
     ConfigError
         Where it cannot be read or used; one line with place, key, value and limit.
     """
-    loaded: M = _load_once(path, path.stat().st_mtime_ns if path.is_file() else None, model)
+    try:
+        found = path.stat()
+    except OSError:  # reading it says what is wrong
+        return _load(path, model)
+    loaded: M = _load_once(path.resolve(), (found.st_ino, found.st_size, found.st_mtime_ns), model)
     return loaded
 
 
 @lru_cache(maxsize=64)
-def _load_once(path: Path, changed_ns: int | None, model: type[M]) -> M:
+def _load_once(path: Path, state: tuple[int, int, int], model: type[M]) -> M:
     """Load it, once for as long as it stays as it is: a calibration asks for its table again and again."""
-    del changed_ns
+    del state
+    return _load(path, model)
+
+
+def _load(path: Path, model: type[M]) -> M:
     document = read_document(path)
     try:
         return model.model_validate(document.plain())

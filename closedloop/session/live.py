@@ -14,7 +14,7 @@ from closedloop.calibration.dose_limits import conditions as conditions_of
 from closedloop.calibration.montage import find_montage
 from closedloop.config.line import CommandLine
 from closedloop.config.source import Lsl
-from closedloop.core.live import FORESIGHT, HEARTBEAT, SHARED
+from closedloop.core.live import FORESIGHT, HEARTBEAT, PORT_BUSY, SHARED
 from closedloop.core.reasons import Reason
 from closedloop.core.records import Command
 from closedloop.core.state import Core, Steps
@@ -28,6 +28,7 @@ from closedloop.session.dose import open_dose
 from closedloop.session.facts import machine, now_utc, software
 from closedloop.session.folder import Recorder, SessionFolder
 from closedloop.session.interruption import Interruption
+from closedloop.session.line_watch import UNANSWERED_S, LineWatch
 from closedloop.session.live_record import evaluate_record
 from closedloop.session.outcome import Outcome
 from closedloop.session.outlets import Outlets
@@ -37,10 +38,9 @@ from closedloop.session.status import Operator, Watch, Wish
 from closedloop.session.supervisor import Supervisor
 from closedloop.sources.lsl import Stream, check_scale, find_stream, rest_recording
 from closedloop.sources.recording import Recording
-from closedloop.stimulators.heartbeat import Heartbeat
+from closedloop.stimulators.heartbeat import Heartbeat, Places
 from closedloop.stimulators.kept import KeptStimulator
 from closedloop.stimulators.line import TriggerLine
-from closedloop.stimulators.lines.pipe_pair import ReplyKind
 
 Progress = Callable[[str, float], None]
 EVERY_S = 0.05
@@ -101,15 +101,12 @@ def run_live(
     with (
         open_dose(outcome.device, subject, folder.path) as dose,
         Heartbeat(SHARED) as heartbeat,
-        KeptStimulator(outcome.device, heartbeat, HEARTBEAT, FORESIGHT) as stimulator,
+        KeptStimulator(outcome.device, heartbeat, Places(HEARTBEAT, FORESIGHT, PORT_BUSY)) as stimulator,
         stimulator.open_line() as line,
         Stream(find_stream(source, waiting), source) as stream,
     ):
         for given in () if dose is None else dose.settled:
             operator.say(f"{given.session} had ended without a word: {given.pulses} pulses of it count as given")
-        if isinstance(outcome.device.line, CommandLine):
-            spread_ms = 1e3 * outcome.device.line.spread_s
-            operator.say(f"{outcome.device.name} fires by its own command: pulses spread over {spread_ms:g} ms")
         progress("preparing the stimulator", 0.0)
         stimulator.configure()
         stimulator.set_intensity(percent)
@@ -197,7 +194,7 @@ class _Loop:
         self._core, self._steps = core, steps
         self._told_pulses: int | None = None
         self._began_s: float | None = None
-        self._fired: dict[int, bool] = {}
+        self._line = LineWatch(rig.line)
         self._operator, self._interruption = operator, interruption
         target = list(outcome.pipeline.signals).index(outcome.pipeline.target.signal)
         self._watch = Watch(target, correction_s=float(core.timing["correction_s"][0]))
@@ -232,6 +229,7 @@ class _Loop:
                 with supervisor, self._interruption.calling(supervisor.halt):
                     assert supervisor.granted is not None
                     self._say(supervisor.granted.line())
+                    self._say_how_exact()
                     folder.note(granted=vars(supervisor.granted))
                     check_granted(supervisor.granted, self._source)
                     progress("", 1.0)
@@ -244,6 +242,7 @@ class _Loop:
             self._operator.done()
             progress("running the session again from its record", 0.0)
             self._take(supervisor, recorder, outlets)
+            self._hear_the_last()
         with self._interruption.deferred():
             evaluate_record(
                 self._outcome,
@@ -251,11 +250,30 @@ class _Loop:
                 self._core,
                 self._steps,
                 self._watch,
-                fired=self._fired,
+                fired=self._line.fired,
                 told=self._told_pulses,
             )
             if self._outcome.trouble is None and not self._interruption.requested:
                 self._outcome.status = COMPLETE
+
+    def _say_how_exact(self) -> None:
+        """Say where the device's own command makes the moment of its pulses uncertain."""
+        device, line = self._outcome.device, self._outcome.device.line
+        if isinstance(line, CommandLine):
+            self._say(
+                f"{device.name} fires by its own command ({self._rig.stimulator.scheduler}): pulses spread over "
+                f"{1e3 * line.spread_s:g} ms, which neither the gate nor the figures of accuracy know of"
+            )
+
+    def _hear_the_last(self) -> None:
+        """Hear what becomes of a trigger that left right before the end."""
+        until_s = pylsl.local_clock() + UNANSWERED_S
+        while True:
+            for wrong in self._line.hear(pylsl.local_clock()):
+                self._say(wrong)
+            if not self._line.waits or pylsl.local_clock() >= until_s:
+                return
+            time.sleep(EVERY_S)
 
     def _supervise(
         self,
@@ -277,7 +295,8 @@ class _Loop:
                     self._arm(arming)
             self._obey(supervisor, arming)
             supervisor.look_after(self._watch.newest, say=self._say)
-            self._hear_line(arming)
+            for wrong in self._line.hear(now_s):
+                arming.end(wrong)
             arming.look(self._watch.newest)
             if now_s - shown_s >= SHOW_EVERY_S:
                 gone = supervisor.has_disarmed_since(self._watch.newest)
@@ -347,16 +366,9 @@ class _Loop:
         """Hand on what has come out of the loop: first to the disk, then to whoever looks."""
         drained, sights = supervisor.collect()
         recorder.write(drained)
+        self._line.count(drained.inputs)
         self._watch.follow(sights, drained.events)
         outlets.push(sights, drained.events)
-
-    def _hear_line(self, arming: Arming) -> None:
-        """Take what the program says that drives the trigger line, where one does; what it did not fire disarms."""
-        for reply in self._rig.line.take_replies():
-            self._fired[reply.number] = reply.kind == ReplyKind.FIRED
-            if reply.kind != ReplyKind.FIRED:
-                why = reply.text or "it had waited for too long"
-                arming.end(f"{self._rig.line.path} did not fire: {why}")
 
     def _facts(self) -> dict[str, Any]:
         facts = self._stream.facts

@@ -14,6 +14,7 @@ import pylsl
 from numpy.typing import NDArray
 
 from closedloop.config.device import Stimulator
+from closedloop.config.line import CommandLine
 from closedloop.config.pipeline import Pipeline
 from closedloop.config.source import Lsl
 from closedloop.core.reasons import Reason
@@ -192,6 +193,10 @@ def _check_device(device: Stimulator, n_pulses: int, interval_s: float) -> None:
     limits = device.limits
     if device.is_real and device.line is None:
         raise ConfigError(f"{device.name}: line = null: there is no line for test triggers to leave by")
+    if isinstance(device.line, CommandLine):
+        raise ConfigError(
+            f"{device.name}: line.kind = command: only an armed stimulator takes it, test triggers do not"
+        )
     if not n_pulses <= limits.max_pulses_per_session:
         raise ConfigError(
             f"--pulses = {n_pulses} is above the device's "

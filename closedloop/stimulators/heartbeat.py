@@ -3,10 +3,28 @@
 import mmap
 import os
 from types import TracebackType
-from typing import Self
+from typing import NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
+
+
+class Places(NamedTuple):
+    """Where in the shared numbers what is.
+
+    Attributes
+    ----------
+    turns
+        Counted up by each of the loop's turns.
+    due
+        When the next trigger is due, in ns on the loop's clock.
+    busy
+        Not 0 while the driver's process uses the port through which a trigger would fire.
+    """
+
+    turns: int
+    due: int
+    busy: int
 
 
 class Heartbeat:
@@ -83,5 +101,28 @@ class Due:
         return 1e-9 * self._memory[self._place] - now_s
 
 
-def _shared(fd: int, place: int) -> memoryview:
-    return memoryview(mmap.mmap(fd, 8 * (place + 1), prot=mmap.PROT_READ)).cast("q")
+class Busy:
+    """Says for the length of a ``with`` block that a port is in use.
+
+    Parameters
+    ----------
+    fd
+        Of the other process's `Heartbeat`.
+    place
+        Of the number that says so.
+    """
+
+    def __init__(self, fd: int, place: int) -> None:
+        self._memory, self._place = _shared(fd, place, mmap.PROT_READ | mmap.PROT_WRITE), place
+
+    def __enter__(self) -> None:
+        self._memory[self._place] = 1
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._memory[self._place] = 0
+
+
+def _shared(fd: int, place: int, protection: int = mmap.PROT_READ) -> memoryview:
+    return memoryview(mmap.mmap(fd, 8 * (place + 1), prot=protection)).cast("q")

@@ -5,8 +5,9 @@ the loop. It keeps the device alive only while the loop's heartbeat goes on. It 
 stands still, where the session has gone, where the device says that something is wrong, and where it is asked to; only
 the session arms it again. The one thing that it does unasked is to arm a device that its own timer has disarmed.
 
-Where the device fires by its own command, the loop's triggers come here through a pipe. The port is kept free when one
-is about to come, for an exchange that has begun holds it up.
+Where the device fires by its own command, the loop's triggers come here through a pipe. An exchange that has begun
+would hold one up: while there is one the loop takes the device for not ready, and none begins where a trigger is about
+to come, as far as that is foreseen.
 
 Whoever kills this process as well leaves the device to itself: a Magstim disarms when it hears nothing for 1 s, a
 MagPro or a DuoMAG stays as it is and needs an interlock of its own.
@@ -25,9 +26,9 @@ from typing import Any
 from closedloop.config.device import Stimulator as Profile
 from closedloop.errors import StimulatorError
 from closedloop.stimulators.channel import Channel, ChannelEndedError
-from closedloop.stimulators.heartbeat import Due, Pulse
+from closedloop.stimulators.heartbeat import Busy, Due, Places, Pulse
 from closedloop.stimulators.interface import Stimulator, open_stimulator
-from closedloop.stimulators.lines.pipe_pair import LOOK_EVERY_S, NotFiredError, Server
+from closedloop.stimulators.lines.pipe_pair import LOOK_EVERY_S, NotFiredError, Server, UnconfirmedError
 from closedloop.stimulators.scheduling import ask_for_real_time
 
 LOOK_S = 0.05
@@ -39,7 +40,7 @@ OPEN_S = 10.0
 REPORT_S = 0.25
 """So often at least the session hears how the device is."""
 EXCHANGE_S = 0.06
-"""No exchange begins where a trigger is due within so long: one takes some 20 ms at 9600 bit/s."""
+"""No exchange begins where a trigger is due within so long: one takes some 20 to 40 ms at 9600 bit/s."""
 HELD_BACK_S = 0.2
 """For so long at most an exchange is held back: the gate wants to hear of the device, and the device of its host."""
 
@@ -60,7 +61,8 @@ class ByCommand:
 
     def fire(self) -> None:
         """Send the command, once; what the device does not confirm may have left, and counts."""
-        self._stimulator.fire()
+        if self._stimulator.fire() != "yes":
+            raise UnconfirmedError
 
     def take_back(self) -> None:
         """Do nothing: a command has no level."""
@@ -73,14 +75,14 @@ class Triggers:
     ----------
     server
         Of the pipes.
-    due
-        Of the next one.
+    due, busy
+        Of the next one, and of the port.
     clock
         The loop's, in s.
     """
 
-    def __init__(self, server: Server, due: Due, clock: Callable[[], float]) -> None:
-        self.server, self._due, self._clock = server, due, clock
+    def __init__(self, server: Server, due: Due, busy: Busy, clock: Callable[[], float]) -> None:
+        self.server, self._due, self.busy, self._clock = server, due, busy, clock
 
     @property
     def near(self) -> bool:
@@ -120,10 +122,10 @@ class Keeper:
         self._told = ""
         self._report_at_s = clock()
 
-    def run(self) -> None:
-        """Serve until the session has gone; the device is disarmed then."""
+    def run(self, scheduler: str = "") -> None:
+        """Serve until the session has gone; the device is disarmed then. The scheduler is what the system granted."""
         try:
-            self._say(identity=asdict(self._stimulator.identity))
+            self._say(identity=asdict(self._stimulator.identity), scheduler=scheduler)
             while True:
                 self._turn()
         except ChannelEndedError:
@@ -134,26 +136,33 @@ class Keeper:
     def _turn(self) -> None:
         """Fire what is due, hear one request, and look whether all is well."""
         wait_s = max(min(LOOK_S, self._report_at_s - self._clock()), 0.0)
-        request = self._channel.hear(self._serve_triggers(wait_s))
+        near = self._triggers is not None and self._triggers.near  # as of before the look: what it told has come since
+        if self._triggers is not None:
+            self._serve_triggers(LOOK_EVERY_S)
+            wait_s = 0.0
+        request = self._channel.hear(wait_s)
         if request is not None:
             self._answer(request)
         if self._arming is not None and not self._pulse.still_for_s(self._clock()) <= STILL_S:
             self._trouble(f"the loop has stood still for {STILL_S:g} s")
         overdue_s = self._clock() - self._report_at_s
-        if overdue_s >= 0.0 and (self._triggers is None or not self._triggers.near or overdue_s > HELD_BACK_S):
+        if overdue_s >= 0.0 and (not near or overdue_s > HELD_BACK_S):
             self._report()
 
-    def _serve_triggers(self, wait_s: float) -> float:
-        """Wait for triggers and fire them, where they come here; return how long there is still to wait, in s."""
+    def _serve_triggers(self, wait_s: float) -> None:
+        """Fire the triggers that have come, or come within a time in s."""
         if self._triggers is None:
-            return wait_s
+            return
+        server = self._triggers.server
+        before = server.taken
         try:
-            self._triggers.server.look(self._command, LOOK_EVERY_S)
+            server.look(self._command, wait_s)
         except EOFError:
             self._triggers = None
-        except NotFiredError:  # the session reads so in the other pipe
-            self._give_up()
-        return 0.0
+        except NotFiredError as error:
+            self._trouble(str(error))
+        if server.taken != before:
+            self._report_at_s = self._clock()  # how it is after a pulse is what the gate wants to know
 
     def _answer(self, request: Mapping[str, Any]) -> None:
         doing: dict[str, Callable[..., None]] = {
@@ -166,8 +175,7 @@ class Keeper:
         try:
             doing[request["ask"]](*request["arguments"])
         except StimulatorError as error:
-            self._give_up()
-            self._say(answer=request["ask"], error=str(error))
+            self._say(answer=request["ask"], error="; ".join([str(error), *self._give_up()]))
         else:
             # How the device is comes first: whoever hears that it is armed knows already whether it is ready.
             self._report()
@@ -190,22 +198,31 @@ class Keeper:
         if arming is not None:
             arming.close()
 
-    def _give_up(self) -> None:
-        """Disarm, whatever the device says to it; what is wrong is being told already."""
-        with contextlib.suppress(StimulatorError):
+    def _give_up(self) -> list[str]:
+        """Disarm because something is wrong; return what is wrong with that as well, if anything."""
+        try:
             self._disarm()
+        except StimulatorError as error:
+            return [str(error)]
+        return []
 
     def _trouble(self, what: str) -> None:
         """Disarm because of something that nobody asked for, and tell it, once."""
         again, self._told = what == self._told, what
-        try:
-            self._disarm()
-        except StimulatorError as error:
-            what = f"{what}; {error}"
+        more = self._give_up()
         if not again:
-            self._say(trouble=what)
+            self._say(trouble="; ".join([what, *more]))
 
     def _report(self) -> None:
+        """Tell how the device is, while nothing fires through its port."""
+        if self._triggers is None:
+            self._ask_device()
+            return
+        with self._triggers.busy:
+            self._serve_triggers(0.0)  # what had left before the loop could see that
+            self._ask_device()
+
+    def _ask_device(self) -> None:
         """Tell how the device is: as of when it was asked, not of when it answered."""
         try:
             at_s, status = self._clock(), self._stimulator.status()
@@ -224,39 +241,40 @@ class Keeper:
         self._report_at_s = self._clock() + min(REPORT_S, self._stimulator.status_every_s)
 
 
-def main(socket_fd: int, heartbeat_fd: int, place: int, *by_command: int) -> None:
+def main(socket_fd: int, heartbeat_fd: int, turns: int, due: int, busy: int, *pipes: int) -> None:
     """Keep the stimulator of the profile that the session sends first.
 
     Parameters
     ----------
     socket_fd, heartbeat_fd
         To the session, and of what it shares.
-    place
-        There, of the number that the loop counts up.
-    by_command
-        Where the stimulator fires by its own command: file descriptors of its ends of the two pipes, and the place of
-        when the next trigger is due.
+    turns, due, busy
+        The `Places` there.
+    pipes
+        Where the stimulator fires by its own command: file descriptors of its ends of the two pipes.
     """
+    places = Places(turns, due, busy)
     # Ctrl-C and a lost terminal reach the session, which then ends this process in good order.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     channel = Channel(socket.socket(fileno=socket_fd))
-    pulse = Pulse(heartbeat_fd, place, time.monotonic())
+    pulse = Pulse(heartbeat_fd, places.turns, time.monotonic())
     triggers = None
-    if by_command:
+    if pipes:
         from pylsl import local_clock  # the loop's clock; no other stimulator needs it
 
-        taken, replies, due_place = by_command
-        triggers = Triggers(Server(taken, replies, local_clock), Due(heartbeat_fd, due_place), local_clock)
-    ask_for_real_time()
+        taken, replies = pipes
+        server = Server(taken, replies, local_clock)
+        triggers = Triggers(server, Due(heartbeat_fd, places.due), Busy(heartbeat_fd, places.busy), local_clock)
+    scheduler = ask_for_real_time()
     with contextlib.suppress(ChannelEndedError):
         profile = channel.hear(OPEN_S)
         if profile is None:
             return
         try:
             with open_stimulator(Profile.model_validate(profile["profile"])) as stimulator:
-                Keeper(stimulator, channel, pulse, triggers=triggers).run()
+                Keeper(stimulator, channel, pulse, triggers=triggers).run(scheduler)
         except StimulatorError as error:
             channel.tell(error=str(error))
 

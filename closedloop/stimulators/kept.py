@@ -14,7 +14,7 @@ from closedloop.config.device import Stimulator as Profile
 from closedloop.config.line import CommandLine
 from closedloop.errors import StimulatorError
 from closedloop.stimulators.channel import Channel, ChannelEndedError
-from closedloop.stimulators.heartbeat import Heartbeat
+from closedloop.stimulators.heartbeat import Heartbeat, Places
 from closedloop.stimulators.line import open_line
 from closedloop.stimulators.lines.pipe_pair import TRIGGER, Replies
 from closedloop.stimulators.lines.wire import TriggerLine
@@ -24,6 +24,8 @@ OPEN_S = 30.0
 """A device is open, identified and prepared by then."""
 ANSWER_S = 60.0
 """The slowest that is asked of one: an output that falls by 100 % takes 10 s."""
+FASTEST_BY_COMMAND_HZ = 14.0
+"""Of triggers by command: between two of them an exchange has its time."""
 END_S = 10.0
 DRIVER = "closedloop.stimulators.keeper"
 
@@ -40,14 +42,15 @@ class KeptStimulator:
         Of the device.
     heartbeat
         Of the loop.
-    place, due_place
-        In it, of the number that each of the loop's turns counts up, and of that which tells when the next trigger is
-        due.
+    places
+        What is where in it.
 
     Attributes
     ----------
     identity
         Which device answered.
+    scheduler
+        What the system granted the process, in words.
     status, status_s
         What it said last, and when it was asked, in s on the system's monotonic clock; -inf before that.
     armed
@@ -59,38 +62,46 @@ class KeptStimulator:
         Where it cannot be opened, and where what is waited for is refused.
     """
 
-    def __init__(self, profile: Profile, heartbeat: Heartbeat, place: int, due_place: int) -> None:
-        self._profile, self._heartbeat = profile, heartbeat
-        self._place, self._due_place = place, due_place
+    def __init__(self, profile: Profile, heartbeat: Heartbeat, places: Places) -> None:
+        self._profile, self._heartbeat, self._places = profile, heartbeat, places
         self._pipes = contextlib.ExitStack()
         self._command: TriggerLine | None = None
         self._channel: Channel
         self._process: subprocess.Popen[bytes]
         self._heard: deque[Mapping[str, Any]] = deque()
-        self.identity = Identity("")
+        self.identity, self.scheduler = Identity(""), ""
         self.status = Status(armed=False, ready=False, fault="not heard of yet")
         self.status_s = -float("inf")
         self.armed = self.gone = False
 
     def __enter__(self) -> Self:
-        self._channel, theirs = Channel.pair()
-        with theirs, contextlib.ExitStack() as ours:
-            fds = (theirs.fileno(), self._heartbeat.fd)
-            pipes = self._pipe_pair(ours) if isinstance(self._profile.line, CommandLine) else ()
-            more = (self._place, *pipes, self._due_place) if pipes else (self._place,)
-            self._process = subprocess.Popen(  # noqa: S603 - this package's own module
-                [sys.executable, "-P", "-m", DRIVER, *map(str, (*fds, *more))],
-                pass_fds=(*fds, *pipes),
-                stdin=subprocess.DEVNULL,
-                start_new_session=True,
-            )
+        try:
+            self._start()
+        except OSError as error:
+            self._pipes.close()
+            raise StimulatorError(f"{self._profile.name}: its driver's process cannot be started: {error}") from None
         try:
             self._channel.tell(profile=self._profile.model_dump(mode="json"))
-            self.identity = Identity(**self._wait_for("identity", OPEN_S)["identity"])
+            said = self._wait_for("identity", OPEN_S)
+            self.identity, self.scheduler = Identity(**said["identity"]), said["scheduler"]
         except BaseException:
             self._end()
             raise
         return self
+
+    def _start(self) -> None:
+        """Start the process, with its ends of all that leads to it."""
+        self._channel, theirs = Channel.pair()
+        self._pipes.callback(self._channel.close)
+        with theirs, contextlib.ExitStack() as their_pipes:
+            fds = (theirs.fileno(), self._heartbeat.fd)
+            pipes = self._pipe_pair(their_pipes) if isinstance(self._profile.line, CommandLine) else ()
+            self._process = subprocess.Popen(  # noqa: S603 - this package's own module
+                [sys.executable, "-P", "-m", DRIVER, *map(str, (*fds, *self._places, *pipes))],
+                pass_fds=(*fds, *pipes),
+                stdin=subprocess.DEVNULL,
+                start_new_session=True,
+            )
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -104,12 +115,13 @@ class KeptStimulator:
     def _pipe_pair(self, theirs: contextlib.ExitStack) -> tuple[int, int]:
         """Open the pipes for triggers, and return the driver's ends, which its start closes here."""
         triggers, to_take = os.pipe()
+        theirs.callback(os.close, triggers)
+        self._pipes.callback(os.close, to_take)
         taken, replies = os.pipe()
-        for fd in (triggers, replies):
-            theirs.callback(os.close, fd)
+        theirs.callback(os.close, replies)
+        self._pipes.callback(os.close, taken)
         for fd in (to_take, taken):
             os.set_blocking(fd, False)
-            self._pipes.callback(os.close, fd)
         name = f"the command of {self._profile.name}"
         self._command = TriggerLine(to_take, TRIGGER, b"", 0.0, name, replies=Replies(taken))
         return triggers, replies
@@ -146,6 +158,11 @@ class KeptStimulator:
 
     def set_train(self, pulses: int, frequency_hz: float) -> None:
         """Set what one trigger starts; of 1 pulse the frequency is that of triggers at their fastest."""
+        if isinstance(self._profile.line, CommandLine) and not frequency_hz <= FASTEST_BY_COMMAND_HZ:
+            raise StimulatorError(
+                f"{self._profile.name}: line.kind = command: triggers at {frequency_hz:g} Hz leave no time to hear how "
+                f"the device is (at most {FASTEST_BY_COMMAND_HZ:g} Hz)"
+            )
         self._ask("set_train", pulses, frequency_hz)
         self._wait_for("answer", ANSWER_S)
 
@@ -221,7 +238,6 @@ class KeptStimulator:
             pass
         finally:
             self._pipes.close()
-            self._channel.close()
             try:
                 self._process.wait(1.0)
             except subprocess.TimeoutExpired:

@@ -13,7 +13,7 @@ from closedloop.stimulators.intensity import whole_percent
 from closedloop.stimulators.magpro_faults import faults_of
 from closedloop.stimulators.magpro_link import MagProLink
 from closedloop.stimulators.magpro_settings import MagProSettings
-from closedloop.stimulators.magpro_setup import Setup
+from closedloop.stimulators.magpro_setup import SINGLE_HZ, Setup
 from closedloop.stimulators.port import Port
 from closedloop.stimulators.serial_driver import SerialDriver
 from closedloop.stimulators.status import Identity, Status
@@ -98,7 +98,7 @@ class MagPro(SerialDriver[MagProSettings, MagProLink]):
         setup.write_settings()
         setup.write_delays()
         self._reversed, self._settings_at_s, self._configured = "", self._clock(), True
-        self.set_train(1, 1.0)
+        self.set_train(1, SINGLE_HZ)
 
     def set_train(self, pulses: int, frequency_hz: float) -> None:
         """Set how many pulses one trigger starts, and their rate; 1 is a single pulse.

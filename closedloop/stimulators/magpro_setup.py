@@ -16,6 +16,8 @@ WRITES, READS = 2, 2
 MOST_PULSES = 2000
 HIGHEST_HZ = {"R30": 30, "R30+Option": 30, "R30+Option+Mono": 30}
 OTHERS_HIGHEST_HZ = 100
+SINGLE_HZ = 1.0
+"""The rate that the timing page holds while one trigger gives one pulse."""
 
 
 @dataclass(frozen=True)
@@ -91,7 +93,9 @@ class Setup:
             self.link.tell(frames.set_page(page))
             return
         control = frames.EXTERNAL_TRIGGER if pulses == 1 else frames.EXTERNAL_START
-        wanted = frames.DeviceTrain(control, frequency_hz, pulses, 1)
+        # The rate of single pulses is the triggers' own; the device gets one that it can hold.
+        rate_hz = SINGLE_HZ if pulses == 1 else frequency_hz
+        wanted = frames.DeviceTrain(control, rate_hz, pulses, 1)
 
         def differences() -> list[str]:
             told = frames.DeviceTrain.parse(self.link.ask(frames.ask_train(), frames.TRAIN, "train"))
@@ -99,7 +103,7 @@ class Setup:
             found = [] if told == wanted else [f"{told} instead of {wanted}"]
             return found + ([] if on_page == page else [f"page {on_page} instead of {page}"])
 
-        self._write_until_read(frames.set_page(page) + frames.set_train(control, frequency_hz, pulses), differences)
+        self._write_until_read(frames.set_page(page) + frames.set_train(control, rate_hz, pulses), differences)
 
     @staticmethod
     def page_of(pulses: int) -> int:
@@ -110,17 +114,19 @@ class Setup:
         most = min(MOST_PULSES, self.limits.max_pulses_per_session)
         if not 1 <= pulses <= most:
             self._refuse(f"a train of {pulses} pulses is not within 1 to {most}")
+        highest_hz = HIGHEST_HZ.get(self.settings.model, OTHERS_HIGHEST_HZ)
+        lowest_hz = 0.0 if pulses == 1 else 0.1
+        if not lowest_hz <= frequency_hz <= highest_hz:
+            self._refuse(
+                f"frequency = {frequency_hz:g} Hz is not within {lowest_hz:g} to {highest_hz} of the "
+                f"{self.settings.model}"
+            )
         if pulses == 1:
             return
         if not self.settings.trains:
             self._refuse(f"a train of {pulses} pulses: settings.trains is false, so one trigger gives one pulse")
         if pulses > 1000 and pulses % 100:
             self._refuse(f"a train of {pulses} pulses: above 1000 the device takes whole hundreds only")
-        highest_hz = HIGHEST_HZ.get(self.settings.model, OTHERS_HIGHEST_HZ)
-        if not 0.1 <= frequency_hz <= highest_hz:
-            self._refuse(
-                f"frequency = {frequency_hz:g} Hz is not within 0.1 to {highest_hz} of the {self.settings.model}"
-            )
         if frequency_hz not in (round(frequency_hz), round(10 * frequency_hz) / 10 if frequency_hz < 1.0 else 0.0):
             self._refuse(f"frequency = {frequency_hz:g} Hz: the device takes steps of 0.1 Hz up to 1 Hz, of 1 Hz above")
         if not 1.0 / frequency_hz >= self.limits.min_interval_s:

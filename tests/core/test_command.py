@@ -80,6 +80,7 @@ def test_a_stream_that_breaks_off_ends_a_committed_plan(armed_script, refused):
     assert refused(ended) == [Reason.STREAM_BROKEN]
     armed_script.command(Command.ARM)
     assert armed_script.deadline(trigger_s).size == 0
+    assert armed_script.core.policy["trial"][0] == 0  # it was refused whole: its trial is still to come
 
 
 def test_a_stream_that_breaks_off_ends_a_running_train(make_core, script, refused):
@@ -106,6 +107,31 @@ def test_nothing_arms_while_there_is_no_stream(armed_script, refused):
     armed_script.command(Command.ARM)
     assert armed_script.core.gate["armed"][0] == 0
     assert set(refused(armed_script.samples(50))) == {Reason.STREAM_BROKEN}
+
+
+def test_who_arms_while_there_is_no_stream_hears_that_whatever_else_has_disarmed(armed_script):
+    armed_script.samples(10)
+    armed_script.tell(InputKind.STREAM, code=BROKEN, now=armed_script.now)
+    armed_script.tell(InputKind.CLOCK, value=math.nan, now=armed_script.now)
+    assert disarmed_by(armed_script.core) == Reason.CLOCK
+    armed_script.command(Command.ARM)
+    assert disarmed_by(armed_script.core) == Reason.STREAM_BROKEN
+
+
+def test_what_does_not_arm_is_obeyed_while_there_is_no_stream(armed_script):
+    armed_script.tell(InputKind.STREAM, code=BROKEN, now=0.0)
+    armed_script.command(Command.PAUSE)
+    assert armed_script.core.policy["paused"][0] == 1
+    armed_script.command(Command.RESUME)
+    assert armed_script.core.policy["paused"][0] == 0
+
+
+def test_what_disarmed_once_is_forgotten_when_it_is_armed_again(armed_script, refused):
+    armed_script.tell(InputKind.WRITTEN, code=5, now=armed_script.now)
+    assert disarmed_by(armed_script.core) == Reason.WRITE_FAILED
+    armed_script.command(Command.ARM)
+    armed_script.command(Command.DISARM)
+    assert set(refused(armed_script.samples(50))) == {Reason.NOT_ARMED}
 
 
 def test_a_loop_that_nobody_watches_disarms_and_ends_what_is_planned(armed_script, refused):

@@ -122,17 +122,22 @@ def test_a_measurement_that_is_broken_off_writes_nothing(rig, measure):
     folder, profile = rig[0] / "broken-off", rig[0] / "devices" / "amp.yaml"
     before = profile.read_text()
 
+    ended = threading.Event()
+
     def interrupt():
-        deadline = time.monotonic() + 30.0
-        while not (folder / "state.npz").exists() and time.monotonic() < deadline:
-            time.sleep(0.05)
-        time.sleep(1.0)  # some triggers have been seen by now
-        os.kill(os.getpid(), signal.SIGINT)
+        while not (folder / "state.npz").exists():
+            if ended.wait(0.05):
+                return
+        if not ended.wait(1.0):  # some triggers have been seen by now
+            os.kill(os.getpid(), signal.SIGINT)
 
     thread = threading.Thread(target=interrupt)
     thread.start()
-    said = measure("--electrode", "Fp1", "--write", "--out", folder.name, "--pulses", "100", status=130)
-    thread.join()
+    try:
+        said = measure("--electrode", "Fp1", "--write", "--out", folder.name, "--pulses", "100", status=130)
+    finally:
+        ended.set()
+        thread.join()
     assert " of 100 triggers; nothing was written into devices/" in said.err
     assert profile.read_text() == before
     assert json.loads((folder / "session.json").read_text())["status"] == "interrupted"

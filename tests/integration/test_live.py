@@ -494,11 +494,11 @@ def with_stimulator(rehearsal, request):
 def test_a_session_arms_a_stimulator_over_its_port_fires_it_and_leaves_it_disarmed(with_stimulator):
     program, stood_in = with_stimulator
     confirmed = [json.loads(line) for line in (program.folder / "confirmed.jsonl").read_text().splitlines()]
-    assert len(confirmed) == outcomes(program.events).count("delivered") > 0
-    # What waited for too long beside all the others is no pulse, and disarms.
+    assert len(confirmed) == outcomes(program.events).count("delivered")
+    # By command, what waits for too long on a busy machine is no pulse, and disarms.
     late = [line["number"] for line in confirmed if line["confirmed"] == "no"]
     assert program.status == (2 if late else 0), program.err
-    assert len(stood_in.standin.pulses_s) == len(confirmed) - len(late)
+    assert len(stood_in.standin.pulses_s) == len(confirmed) - len(late) > 0
     assert not stood_in.standin.state.enabled
     assert program.session["stimulator"]["model"] == "MagVenture MagPro X100"
     assert program.session["stimulator"]["percent_of_maximum"] == 40.0
@@ -512,7 +512,9 @@ def test_each_pulse_is_one_edge_at_its_trigger_input(rehearsal):
 
 
 def test_who_fires_by_command_is_told_how_exact_that_is(rehearsal):
-    assert "fires by its own command: pulses spread over 10 ms" in rehearsal.programs["by-command"].err
+    program = rehearsal.programs["by-command"]
+    assert "pulses spread over 10 ms" in program.err
+    assert any("fires by its own command" in said["message"] for said in program.summary["messages"])
 
 
 def test_a_session_that_ends_disarmed_has_not_gone_well(rehearsal):

@@ -12,8 +12,8 @@ import numpy as np
 import pylsl
 import pytest
 
-from closedloop.core.atomics import load_acquire
-from closedloop.core.live import FORESIGHT
+from closedloop.core.atomics import load_acquire, store_release
+from closedloop.core.live import FORESIGHT, PORT_BUSY
 from closedloop.core.reasons import Reason
 from closedloop.core.records import Command, EventKind, InputKind
 from closedloop.core.replay import lost_records
@@ -22,14 +22,33 @@ OBEYED_S = 0.05
 
 
 def test_it_foretells_its_triggers_in_shared_memory(rig):
-    foretold_s = []
+    told = []
     for _ in range(round(0.5 * rig.sfreq)):
         rig.send()
-        foretold_s.append(1e-9 * load_acquire(rig.supervisor._shared, FORESIGHT))
+        told.append((pylsl.local_clock(), 1e-9 * load_acquire(rig.supervisor._shared, FORESIGHT)))
     rig.end()
+    at_s, due_s = np.array(told).T
     left_s = rig.delivered()["trigger_s"]
     assert left_s.size >= 3
-    assert np.abs(np.subtract.outer(left_s, foretold_s)).min(axis=1).max() < 1e-3
+    for trigger_s in left_s:
+        assert at_s[np.abs(due_s - trigger_s) < 1e-3].min() < trigger_s - 0.005
+
+
+def test_while_the_port_is_in_use_by_which_it_fires_nothing_does(rig, pipe):
+    rig.play(0.3)
+    store_release(rig.supervisor._shared, PORT_BUSY, 1)
+    from_s = pylsl.local_clock()
+    rig.play(0.3)
+    store_release(rig.supervisor._shared, PORT_BUSY, 0)
+    until_s = pylsl.local_clock()
+    rig.supervisor.set_device(ready=True, coil_c=20.0, asked_s=until_s)
+    rig.play(0.3)
+    rig.end()
+    assert rig.delivered(until_s=from_s).size
+    assert not rig.delivered(from_s, until_s).size
+    assert Reason.DEVICE_NOT_READY in rig.reasons(from_s, until_s)
+    assert rig.delivered(until_s).size
+    assert pipe.take() == b"\x01" * len(rig.delivered())
 
 
 # Commands

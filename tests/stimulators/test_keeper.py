@@ -15,9 +15,9 @@ from closedloop.config.line import CommandLine
 from closedloop.config.load import load_device
 from closedloop.errors import StimulatorError
 from closedloop.standins.table import SETTINGS, STANDINS
-from closedloop.standins.terminal import Terminal
+from closedloop.standins.terminal import NO_FAULTS, Terminal, WireFaults
 from closedloop.stimulators.channel import Channel, ChannelEndedError
-from closedloop.stimulators.heartbeat import Heartbeat, Pulse
+from closedloop.stimulators.heartbeat import Heartbeat, Places, Pulse
 from closedloop.stimulators.keeper import HELD_BACK_S, REPORT_S
 from closedloop.stimulators.kept import KeptStimulator
 from closedloop.stimulators.lines.pipe_pair import ReplyKind
@@ -25,7 +25,7 @@ from closedloop.stimulators.lines.pipe_pair import ReplyKind
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the live path runs on Linux")
 
 DEVICES = ("magstim-200-squared", "magventure-x100")
-PLACE, DUE = 3, 5
+PLACE, DUE, BUSY = PLACES = Places(3, 5, 7)
 PATIENCE_S = 20.0
 WITHIN_S = 1.0
 """So soon a device is disarmed after whatever armed it has gone."""
@@ -62,7 +62,7 @@ class Bench:
         self.foresee(np.inf)
         self.beat = Beat(self.heartbeat)
         stack.callback(self.beat.end)
-        self.kept = KeptStimulator(self.profile, self.heartbeat, PLACE, DUE)
+        self.kept = KeptStimulator(self.profile, self.heartbeat, PLACES)
 
     @property
     def on(self):
@@ -242,7 +242,7 @@ def test_a_port_that_vanishes_is_told_of_once(bench):
 def test_a_wrong_device_is_refused_before_anything(bench):
     other = load_device("magventure-x100" if "magstim" in bench.profile.driver else "magstim-200-squared")
     other = other.model_copy(update={"settings": {**other.settings, "port": bench.terminal.path}})
-    with pytest.raises(StimulatorError, match=bench.terminal.path), KeptStimulator(other, bench.heartbeat, PLACE, DUE):
+    with pytest.raises(StimulatorError, match=bench.terminal.path), KeptStimulator(other, bench.heartbeat, PLACES):
         pass
 
 
@@ -304,9 +304,16 @@ def commanded(request):
 
 
 def fire(bench, line, n=1):
-    """Write triggers that have been foreseen, as the loop does, and return what becomes of them."""
-    bench.foresee(pylsl.local_clock())
+    """Write triggers as the loop does: foreseen, and while the port is free; return what becomes of them."""
+    bench.foresee(pylsl.local_clock() + 0.02)
+    while bench.heartbeat.integers[BUSY]:
+        time.sleep(0.0005)
     os.write(line.fd, line.on * n)
+    bench.foresee(np.inf)
+    return replies_of(bench, line, n)
+
+
+def replies_of(bench, line, n):
     replies = []
 
     def answered():
@@ -314,7 +321,6 @@ def fire(bench, line, n=1):
         return len(replies) == n
 
     bench.until(answered)
-    bench.foresee(np.inf)
     return replies
 
 
@@ -329,6 +335,7 @@ def test_a_trigger_fires_it_by_command(commanded):
         time.sleep(2.1 if "magstim" in bench.profile.driver else 0.2)  # it recharges
         asked_s = bench.kept.status_s
         bench.until(lambda: bench.kept.status_s > asked_s)  # noqa: B023 - called at once
+    assert bench.kept.scheduler
     assert len(bench.standin.pulses_s) == 3
     assert bench.on
 
@@ -360,6 +367,65 @@ def test_a_port_that_vanishes_is_no_pulse_and_disarms():
         (reply,) = fire(bench, line)
         assert reply.kind in {ReplyKind.FAILED, ReplyKind.FIRED}  # it may have left, for all that the driver can tell
         bench.until(lambda: not bench.kept.armed)
+
+
+@pytest.mark.parametrize("stopped", [False, True], ids=["killed", "stopped for a while"])
+def test_a_trigger_that_waits_for_its_driver_is_never_fired_late(commanded, stopped):
+    bench, line = commanded
+    os.kill(bench.kept.pid, signal.SIGSTOP)
+    time.sleep(0.05)
+    os.write(line.fd, line.on)
+    time.sleep(0.05)
+    if stopped:
+        os.kill(bench.kept.pid, signal.SIGCONT)
+        (reply,) = replies_of(bench, line, 1)
+        assert reply.kind is ReplyKind.LATE
+    else:
+        os.kill(bench.kept.pid, signal.SIGKILL)
+        bench.until(lambda: bench.kept.gone)
+        with pytest.raises(BrokenPipeError):
+            os.write(line.fd, line.on)
+    assert len(bench.standin.pulses_s) == 0
+
+
+def test_a_trigger_that_left_before_it_is_armed_again_is_never_fired(commanded):
+    bench, line = commanded
+    bench.kept.disarm()
+    bench.until(lambda: not bench.kept.armed)
+    bench.kept.arm()
+    os.write(line.fd, line.on)
+    (reply,) = replies_of(bench, line, 1)
+    assert reply.kind in {ReplyKind.LATE, ReplyKind.FAILED}
+    assert len(bench.standin.pulses_s) == 0
+
+
+def test_while_the_device_is_asked_the_port_is_said_to_be_in_use(commanded):
+    bench, _ = commanded
+    seen, until_s = set(), time.monotonic() + 3.0
+    while seen != {0, 1} and time.monotonic() < until_s:
+        seen.add(int(bench.heartbeat.integers[BUSY]))
+        bench.kept.listen()
+    assert seen == {0, 1}
+
+
+def test_what_the_device_does_not_confirm_is_not_known(commanded):
+    bench, line = commanded
+    if "magstim" in bench.profile.driver:
+        pytest.skip("its stand-in answers or is gone")
+    bench.until(lambda: bench.kept.status.ready)
+    bench.terminal.faults = WireFaults(dropped=1.0)
+    (reply,) = fire(bench, line)
+    assert reply.kind is ReplyKind.UNKNOWN
+    bench.terminal.faults = NO_FAULTS
+    assert len(bench.standin.pulses_s) == 1
+
+
+def test_triggers_that_leave_no_time_to_hear_of_the_device_are_refused(commanded):
+    bench, _ = commanded
+    with pytest.raises(
+        StimulatorError, match=r"triggers at 20 Hz leave no time to hear how the device is \(at most 14 Hz"
+    ):
+        bench.kept.set_train(1, 20.0)
 
 
 def test_the_port_is_kept_free_for_a_trigger_but_not_for_ever(commanded):

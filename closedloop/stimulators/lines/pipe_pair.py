@@ -40,7 +40,9 @@ class ReplyKind(IntEnum):
     LATE = 3
     """It may have waited for too long, and was not fired."""
     FAILED = 4
-    """The text says why; the program ends."""
+    """The text says why; what drives the line has given up."""
+    UNKNOWN = 5
+    """It has been asked for, and nothing says whether it came."""
 
 
 @dataclass(frozen=True)
@@ -77,6 +79,10 @@ class NotFiredError(Exception):
     """What fires has failed."""
 
 
+class UnconfirmedError(Exception):
+    """What fires was told to, and has not said that it did."""
+
+
 class Firing(Protocol):
     """What a program fires; used within a ``with`` block, which opens it and leaves it taken back."""
 
@@ -84,7 +90,7 @@ class Firing(Protocol):
     """How long the line stays high, in s; 0.0: it falls back by itself."""
 
     def fire(self) -> None:
-        """Give the edge, and return as soon as it is given."""
+        """Give the edge, and return as soon as it is given; an `UnconfirmedError` says that it may have been."""
         ...
 
     def take_back(self) -> None:
@@ -138,6 +144,11 @@ class Server:
         File descriptors of its ends of the two pipes. Nobody may read the replies: what finds no room is lost.
     clock
         The clock that the loop reads, in s.
+
+    Attributes
+    ----------
+    taken
+        How many triggers have come.
     """
 
     def __init__(self, triggers: int, replies: int, clock: Callable[[], float]) -> None:
@@ -145,7 +156,7 @@ class Server:
         os.set_blocking(replies, False)
         self._watch = select.poll()
         self._watch.register(triggers, select.POLLIN)
-        self._taken = 0
+        self.taken = 0
         self._empty_s = clock()
 
     def tell(self, kind: ReplyKind, text: str = "") -> None:
@@ -181,8 +192,8 @@ class Server:
 
     def _meet(self, firing: Firing, n: int, taken_s: float, oldest_s: float) -> None:
         """Fire for the last of some triggers that came at once, where it is fresh."""
-        numbers = range(self._taken, self._taken + n)
-        self._taken += n
+        numbers = range(self.taken, self.taken + n)
+        self.taken += n
         late = numbers if not oldest_s <= OLDEST_S else numbers[:-1]
         for number in late:
             self._say(Reply(ReplyKind.LATE, number, taken_s, text=f"it may be {1e3 * oldest_s:.1f} ms old"))
@@ -196,6 +207,8 @@ class Server:
             if firing.width_s > 0.0:
                 time.sleep(firing.width_s)
                 firing.take_back()
+        except UnconfirmedError:
+            self._say(Reply(ReplyKind.UNKNOWN, number, taken_s, text="nothing says whether it fired"))
         except Exception as error:
             self._say(Reply(ReplyKind.FAILED, number, taken_s, text=one_line(error)))
             raise NotFiredError(one_line(error)) from error
