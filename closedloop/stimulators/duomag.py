@@ -35,7 +35,8 @@ class DuoMag(SerialDriver[DuoMagSettings, DuoMagStream]):
     settings_model: ClassVar[type[Model]] = DuoMagSettings
     stop_bits = 2
     _percent = 0
-    _configured = _ready = False
+    _configured = False
+    _why_not_ready = "it has not been asked how it is"
 
     @property
     def identity(self) -> Identity:
@@ -50,13 +51,14 @@ class DuoMag(SerialDriver[DuoMagSettings, DuoMagStream]):
 
     def status(self) -> Status:
         """Read the device's state; it is armed where its intensity is above 0, and tells no temperature in °C."""
-        self._ready = False
+        self._why_not_ready = "it does not say how it is"
         told = self._speak().newest()
         fault = "; ".join(self._faults(told))
-        self._ready = self._armed and told.charged and not fault
+        ready = self._armed and told.charged and not fault
+        self._why_not_ready = "" if ready else fault or "it recharges"
         return Status(
             armed=told.percent > 0,
-            ready=self._ready,
+            ready=ready,
             fault=fault,
             percent_of_maximum=float(told.percent),
         )
@@ -111,9 +113,9 @@ class DuoMag(SerialDriver[DuoMagSettings, DuoMagStream]):
         """
         if not self._armed:
             self._refuse("arm it before it is fired")
-        if not self._ready:  # else what shows the pulse would show already; to ask anew would hold it up by 40 ms
-            self._refuse("it is not ready to fire, or has not said so since the last pulse")
-        self._ready = False
+        if self._why_not_ready:  # else what shows the pulse would show already; to ask anew would hold it up by 40 ms
+            self._refuse(f"it is not ready to fire: {self._why_not_ready}")
+        self._why_not_ready = "it recharges"  # until it says otherwise
         return "yes" if self._speak().once(frames.fire(), lambda told: not told.charged) else "unknown"
 
     def _connect(self, port: Port) -> DuoMagStream:
