@@ -67,7 +67,10 @@ class Bench:
     @property
     def on(self):
         """Whether the stand-in itself is armed."""
-        return self.standin.armed if hasattr(self.standin, "armed") else self.standin.state.enabled
+        if hasattr(self.standin, "armed"):
+            return self.standin.armed
+        # A DuoMAG is armed where its intensity is above 0.
+        return self.standin.state.enabled if hasattr(self.standin, "state") else self.standin.percent > 0
 
     def foresee(self, due_s):
         """Say when the next trigger is due, as the loop does."""
@@ -295,7 +298,7 @@ def test_a_listener_who_does_not_listen_is_not_waited_for():
 # A stimulator that fires by its own command
 
 
-@pytest.fixture(params=DEVICES)
+@pytest.fixture(params=[*DEVICES, "magstim-rapid-squared", "duomag"])
 def commanded(request):
     """An armed stand-in and the line that fires it by command."""
     with bench_of(request.param, by_command=True) as bench, bench.kept as kept, kept.open_line() as line:
