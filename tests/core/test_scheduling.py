@@ -329,6 +329,18 @@ def test_a_condition_set_between_commitment_and_pulse_serves_the_next_trial(make
     assert told.fire()["condition"].tolist() == [1]
 
 
+@pytest.mark.parametrize(("newer", "expected"), [(None, 1), (2.0, 2)], ids=["alone", "a newer one"])
+def test_a_condition_that_was_set_outlives_a_trial_that_is_refused_whole(make_core, script, newer, expected):
+    told = script(make_core(targets=(0.0, math.pi, 0.5), trials={"condition": 0}))
+    told.command(Command.CONDITION, 1.0)
+    told.until_due()
+    if newer is not None:
+        told.command(Command.CONDITION, newer)
+    told.command(Command.DISARM)
+    told.command(Command.ARM)
+    assert told.fire()["condition"].tolist() == [expected]
+
+
 def test_after_the_last_trial_a_set_random_condition_is_still_recorded(make_core, run, sine):
     core = make_core(targets=(np.nan,), n_trials=1, policy={"trial": 1, "condition": 0})
     assert len(run(core, sine(2.0)).events) >= 15
