@@ -1,11 +1,14 @@
 """Where samples belong in time."""
 
+import math
+
 import numpy as np
 import pytest
 
 from closedloop.core.clock import RATE_WINDOW_S
 from closedloop.core.reasons import Reason
 from closedloop.core.records import EventKind, InputKind
+from closedloop.core.state import COMMITTED
 
 
 def test_jitter_of_the_stamps_is_smoothed_by_an_order_of_magnitude(make_core, run, sine):
@@ -204,3 +207,10 @@ def test_the_compiled_clock_is_the_plain_python_clock(make_core, follow, same_as
     core = make_core()
     times_s, _ = follow(core, stamps, now=np.maximum.accumulate(stamps))
     same_as_compiled(times_s=times_s, timing=np.array(core.timing[0].tolist()))
+
+
+def test_where_no_age_is_too_old_nothing_is_fresh_and_no_plan_is_committed(make_core, script):
+    told = script(make_core(limits={"max_data_age_s": math.inf}))
+    for _ in range(50):
+        told.sample()
+        assert told.core.plan["status"][0] != COMMITTED
