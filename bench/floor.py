@@ -71,6 +71,8 @@ def floor_lateness(seconds: float, *, awake: bool) -> NDArray[np.float64]:
 SPIN_S = 10.0
 SHORTEST_S = 3e-6
 """A gap between two looks at the clock is an interruption from here on."""
+THROTTLED_S = 0.01
+"""A longer one is the kernel's answer to who spins without end, 50 ms a second, which no session meets."""
 
 
 @compiled(types.intp(types.float64[::1], types.float64))
@@ -104,7 +106,7 @@ def main() -> None:
     with undisturbed():
         thread.start()
         thread.join()
-    (gaps,) = found
+    gaps = found[0][found[0] < THROTTLED_S]
     shares = {f"p{p:g} us": float(np.percentile(gaps, p) * 1e6) for p in (50.0, 90.0, 99.0, 100.0)} if gaps.size else {}
     row = {"interruptions a second": gaps.size / seconds, "share of time %": 100.0 * gaps.sum() / seconds, **shares}
     show("A loop that only spins, under FIFO", [row])
