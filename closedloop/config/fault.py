@@ -17,3 +17,8 @@ class Fault(ValueError):  # noqa: N818 - it is a message on its way to a ConfigE
     def __init__(self, keys: Sequence[str | int], message: str) -> None:
         super().__init__(message)
         self.keys = tuple(keys)
+
+    @property
+    def named(self) -> str:
+        """The name of the value, and what is wrong with it."""
+        return f"{'.'.join(map(str, self.keys))}{self}"

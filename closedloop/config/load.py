@@ -78,7 +78,7 @@ def _pipeline(document: Document) -> Loaded[Pipeline]:
     try:
         return Loaded(with_amplifier(loaded.value, amplifier.value), document)
     except Fault as fault:
-        raise ConfigError(f"{loaded.place(*fault.keys)}: {'.'.join(map(str, fault.keys))}{fault}") from None
+        raise ConfigError(f"{loaded.place(*fault.keys)}: {fault.named}") from None
 
 
 def load_amplifier_of(pipeline: Loaded[Pipeline]) -> Loaded[Amplifier] | None:
@@ -240,8 +240,7 @@ def _check_against_device(pipeline: Loaded[Pipeline], device: Loaded[Stimulator]
     try:
         check_fit(pipeline.value, device.value)
     except Fault as fault:
-        name = ".".join(map(str, fault.keys))
-        raise ConfigError(f"{pipeline.place(*fault.keys)}: {name}{fault} ({device.path})") from None
+        raise ConfigError(f"{pipeline.place(*fault.keys)}: {fault.named} ({device.path})") from None
 
 
 def _validated(document: Document, model: type[M]) -> M:

@@ -42,7 +42,7 @@ def lacks(device: Stimulator) -> list[Fault]:
 
 
 def _said(device: Loaded[Stimulator], fault: Fault) -> str:
-    return f"{device.place(*fault.keys)}: {'.'.join(map(str, fault.keys))}{fault}"
+    return f"{device.place(*fault.keys)}: {fault.named}"
 
 
 def _given(pipeline: Loaded[Pipeline]) -> set[str]:

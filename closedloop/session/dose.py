@@ -36,8 +36,8 @@ def open_dose(device: Profile, subject: str | None, session: Path) -> Iterator[D
         _check_line(device)
         yield None
         return
-    for fault in lacks(device):
-        raise ConfigError(f"{device.name}: {'.'.join(map(str, fault.keys))}{fault}; until then it is not armed")
+    if faults := lacks(device):
+        raise ConfigError(f"{device.name}: {faults[0].named}; until then it is not armed")
     if subject is None:
         raise ConfigError(
             f"--subject is missing: {device.name} is a real device, and what it gives counts for somebody's dose"

@@ -264,8 +264,8 @@ def main(socket_fd: int, heartbeat_fd: int, turns: int, due: int, busy: int, *pi
     if pipes:
         from pylsl import local_clock  # the loop's clock; no other stimulator needs it
 
-        taken, replies = pipes
-        server = Server(taken, replies, local_clock)
+        incoming, replies = pipes
+        server = Server(incoming, replies, local_clock)
         triggers = Triggers(server, Due(heartbeat_fd, places.due), Busy(heartbeat_fd, places.busy), local_clock)
     scheduler = ask_for_real_time()
     with contextlib.suppress(ChannelEndedError):

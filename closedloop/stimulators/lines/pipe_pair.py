@@ -1,9 +1,9 @@
 """A line that a program of its own drives: what it and the loop say to each other through two pipes.
 
 Each byte that comes through the first pipe is one trigger. For each of them a record of one size goes back through the
-second: fired and when, failed and why, or too late and therefore not fired. The end of the first pipe is the end of
-the program, which takes the line back before: the loop's own end, and the loop's death, are the same to it. A program
-that ends breaks the pipe, and the loop's next write fails, which disarms.
+second: fired and when, failed and why, not known, or too late and therefore not fired. The end of the first pipe is
+the end of the program, which takes the line back before: the loop's own end, and the loop's death, are the same to it.
+A program that ends breaks the pipe, and the loop's next write fails, which disarms.
 
 The program proves of each byte how old it may be at most, and never fires an old one: it looks every few ms whether
 the pipe is empty, so that what it then finds is no older than its last look.
