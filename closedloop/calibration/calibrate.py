@@ -15,6 +15,7 @@ from closedloop.config.device import Stimulator
 from closedloop.config.pipeline import Pipeline, Train
 from closedloop.core.playback import dry_run
 from closedloop.core.policy import SD_FLOOR
+from closedloop.core.reasons import EXPLANATIONS, Reason
 from closedloop.core.records import EventKind
 from closedloop.core.state import Core, Steps
 from closedloop.sources.recording import Recording
@@ -37,12 +38,16 @@ class Calibration:
         Chances a minute that passed every gate at that limit, at rest.
     predicted_sd
         Root mean square of the estimator's own phase SD at those chances, in rad; NaN without any.
+    hindrance
+        What refused most chances at rest, but for the protocol's own interval and the estimator's warming up; NONE
+        where nothing did.
     """
 
     design: Design
     sd_limit: float
     rest_per_minute: float
     predicted_sd: float
+    hindrance: Reason
 
     def core(self, pipeline: Pipeline, device: Stimulator, *, n_channels: int) -> tuple[Core, Steps]:
         """Lay out a fresh core and its steps."""
@@ -56,6 +61,19 @@ class Calibration:
             "rest_per_minute": self.rest_per_minute,
             "predicted_sd_deg": None if math.isnan(self.predicted_sd) else math.degrees(self.predicted_sd),
         }
+
+    def promise(self, pipeline: Pipeline) -> str:
+        """Return how often and how exactly it would fire if all went on as at rest, in one line."""
+        found = f"{self.rest_per_minute:.1f} chances a minute pass every gate at rest"
+        if not math.isnan(self.predicted_sd):
+            found += f", their phase predicted to ±{math.degrees(self.predicted_sd):.0f}°"
+        rate = pipeline.gates.wanted_rate
+        short = rate is not None and self.rest_per_minute < rate.per_minute
+        if rate is not None and short:
+            found += f"; fewer than wanted (gates.wanted_rate: {rate.per_minute:g}), so that each of them counts"
+        if (short or self.rest_per_minute == 0.0) and self.hindrance != Reason.NONE:
+            found += f"; most often {EXPLANATIONS[self.hindrance]}"
+        return found
 
 
 def calibrate(pipeline: Pipeline, device: Stimulator, rest: Recording) -> Calibration:
@@ -81,13 +99,12 @@ def calibrate(pipeline: Pipeline, device: Stimulator, rest: Recording) -> Calibr
     check_individual(pipeline, device, designed.fit.peak_hz)
     endless = _without_end(pipeline, rest.duration_s)
 
-    def used(limit: float) -> NDArray[np.void]:
+    def decided(limit: float) -> NDArray[np.void]:
         core, steps = assemble(endless, device, designed, n_channels=len(rest.names), sd_limit=limit)
-        events = dry_run(core, steps, rest, delay_s=pipeline.source.delay_s)
-        chances: NDArray[np.void] = events[(events["kind"] != EventKind.REFUSED) & (events["pulse"] == 0)]
-        return chances
+        return dry_run(core, steps, rest, delay_s=pipeline.source.delay_s)
 
-    limit, chances = math.inf, used(math.inf)
+    events = decided(math.inf)
+    limit, chances = math.inf, _used(events)
     rate = pipeline.gates.wanted_rate
     if rate is not None:
         wanted = rate.per_minute * rest.duration_s / 60.0
@@ -95,13 +112,25 @@ def calibrate(pipeline: Pipeline, device: Stimulator, rest: Recording) -> Calibr
         if chances.size >= wanted:
             for _ in range(N_BISECTIONS):
                 middle = math.sqrt(low * high)
-                found = used(middle)
+                found = _used(decided(middle))
                 if found.size >= wanted:
                     limit, high, chances = middle, middle, found
                 else:
                     low = middle
     predicted = math.sqrt(float(np.mean(chances["sd"] ** 2))) if chances.size else math.nan
-    return Calibration(designed, limit, 60.0 * chances.size / rest.duration_s, predicted)
+    return Calibration(designed, limit, 60.0 * chances.size / rest.duration_s, predicted, _hindrance(events))
+
+
+def _used(events: NDArray[np.void]) -> NDArray[np.void]:
+    """Return the chances that passed every gate: first pulses."""
+    used: NDArray[np.void] = events[(events["kind"] != EventKind.REFUSED) & (events["pulse"] == 0)]
+    return used
+
+
+def _hindrance(events: NDArray[np.void]) -> Reason:
+    refused = events["reason"][events["kind"] == EventKind.REFUSED]
+    refused = refused[~np.isin(refused, (Reason.INTERVAL, Reason.WARM_UP))]
+    return Reason(int(np.bincount(refused).argmax())) if refused.size else Reason.NONE
 
 
 def _without_end(pipeline: Pipeline, duration_s: float) -> Pipeline:

@@ -173,6 +173,7 @@ def _show(outcome: "Outcome", summary: dict[str, Any], folder: Path) -> None:
     table.add_column()
     if summary["calibration"] is not None:
         table.add_row("rest", summary["calibration"]["verdict"])
+        table.add_row("", summary["calibration"]["promise"])
     table.add_row("delivered", f"{summary['delivered']}" + (f" ({rate:.1f} a minute)" if rate is not None else ""))
     table.add_row("withheld", f"{summary['withheld']}")
     for place, (reason, count) in enumerate(summary["refused"].items()):

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from closedloop.core.pulse_artifact import make_artifact
 from closedloop.core.records import Command
 from closedloop.core.replay import play, post_command, post_device
-from closedloop.core.state import Core, Steps
+from closedloop.core.state import OPEN_LIMITS, Core, Steps
 from closedloop.sources.recording import Recording
 from closedloop.stimulators.simulated import ROOM_C
 
@@ -41,6 +41,7 @@ def dry_run(core: Core, steps: Steps, recording: Recording, *, delay_s: float) -
         Records of type ``EVENT``.
     """
     core.witness["channel"] = -1  # no trigger leaves, so none can be seen
+    core.limits["max_status_age_s"] = OPEN_LIMITS["max_status_age_s"]  # and no device is asked
     post_device(core, ready=True, coil_c=ROOM_C)
     post_command(core, Command.ARM)
     none = make_artifact(np.zeros((0, len(recording.names))))

@@ -124,6 +124,7 @@ def run_live(
         rest, rate_hz = _collect_rest(outcome, stream, correction_s, progress)
         progress("calibrating", 0.0)
         outcome.calibration = calibrate(outcome.pipeline, outcome.device, rest)
+        operator.say(f"{outcome.calibration.design.verdict}; {outcome.calibration.promise(outcome.pipeline)}")
         outcome.source = OpenedSource(recording=rest, rest=rest, run=rest)
         if trigger_hz is None:
             stimulator.set_train(1, in_tenths(train_hz(outcome.pipeline, outcome.calibration.design)))

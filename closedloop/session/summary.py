@@ -26,7 +26,7 @@ def summarise(outcome: Outcome) -> dict[str, Any]:
         "status": outcome.status,
         "notice": DISCLAIMER,
         "recording": None if outcome.source is None else outcome.source.recording.name,
-        "calibration": None if outcome.calibration is None else outcome.calibration.facts(),
+        "calibration": _calibration(outcome),
         "delivered": delivered,
         "withheld": kinds[EventKind.WITHHELD],
         "refused": {reason.label: count for reason, count in refused.most_common()},
@@ -49,6 +49,12 @@ def summarise(outcome: Outcome) -> dict[str, Any]:
     if outcome.events is not None:
         summary.update(_phase_errors(outcome))
     return summary
+
+
+def _calibration(outcome: Outcome) -> dict[str, Any] | None:
+    if outcome.calibration is None:
+        return None
+    return {**outcome.calibration.facts(), "promise": outcome.calibration.promise(outcome.pipeline)}
 
 
 def _phase_errors(outcome: Outcome) -> dict[str, Any]:

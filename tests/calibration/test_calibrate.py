@@ -1,7 +1,9 @@
 """The limit that belongs to the wanted rate, found on rest."""
 
+import dataclasses
 import json
 import math
+import re
 
 import numpy as np
 import pytest
@@ -99,6 +101,35 @@ def test_the_devices_interval_counts_while_searching(make_pipeline, make_device,
 def test_the_same_rest_gives_the_same(make_pipeline, make_device, rest):
     first, again = (calibrate(wanting(make_pipeline, 10.0), make_device(), rest) for _ in range(2))
     assert (again.sd_limit, again.predicted_sd) == (first.sd_limit, first.predicted_sd)
+
+
+def test_when_the_rest_was_recorded_changes_nothing(make_pipeline, make_device, rest):
+    """Live, the clock has run for hours, and what the stimulator says of itself gets old; none is asked at rest."""
+    source = {"type": "lsl", "stream": {"type": "EEG"}}
+    live = wanting(make_pipeline, 10.0, source=source)
+    device = make_device({"limits.max_status_age_s": 2.0})
+    later = dataclasses.replace(rest, times_s=rest.times_s + 2.0**15)
+    found, expected = calibrate(live, device, later), calibrate(wanting(make_pipeline, 10.0), device, rest)
+    assert found.rest_per_minute == pytest.approx(expected.rest_per_minute) >= 10.0
+    assert found.sd_limit == pytest.approx(expected.sd_limit)
+    assert found.predicted_sd == pytest.approx(expected.predicted_sd)
+
+
+def test_the_promise_tells_what_rest_allows(make_pipeline, make_device, rest):
+    pipeline = wanting(make_pipeline, 10.0)
+    enough = calibrate(pipeline, make_device(), rest)
+    assert re.fullmatch(
+        r"1[0-2]\.0 chances a minute pass every gate at rest, their phase predicted to ±\d+°", enough.promise(pipeline)
+    )
+    pipeline = wanting(make_pipeline, 59.0)
+    few = calibrate(pipeline, make_device(), rest).promise(pipeline)
+    assert "fewer than wanted (gates.wanted_rate: 59)" in few
+    assert few.endswith("the hold after a pulse, and one estimator window after it")
+    pipeline = make_pipeline({"gates.artifact_uv": 0.5})
+    assert calibrate(pipeline, make_device(), rest).promise(pipeline) == (
+        "0.0 chances a minute pass every gate at rest; most often a channel's peak-to-peak value was above the "
+        "artifact limit"
+    )
 
 
 def test_the_rest_is_not_changed(make_pipeline, make_device, make_rest):
