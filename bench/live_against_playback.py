@@ -41,11 +41,14 @@ def compare(live: Path, playback: Path, *, rest_s: float, delay_s: float) -> dic
     inputs = session.inputs()
     samples = inputs[inputs["kind"] == InputKind.SAMPLE]
     stamps = samples["timestamp"][: int(ALIGNED_S * SFREQ)]
-    here, there = used(live), used(playback)
     # The first sample of both runs is the same one: that is where their clocks meet, but for the jitter of its stamp,
     # and for what LSL makes of the distance between the clocks of two processes, which share one.
     first_s = float(np.median(stamps - np.arange(stamps.size) / SFREQ) + session.arrays()["timing"]["correction_s"][0])
     shift_s = rest_s + delay_s - first_s
+    # Live, the run's length counts from when the loop has caught up with the stream, some seconds after the rest.
+    both_s = min(samples["timestamp"][-1] + shift_s, played_until_s(playback))
+    here = [event for event in used(live) if event["due_s"] + shift_s <= both_s]
+    there = [event for event in used(playback) if event["due_s"] <= both_s]
     at = np.array([event["due_s"] + shift_s for event in here])
     other = np.array([event["due_s"] for event in there])
     peak_hz = json.loads((playback / "summary.json").read_text())["calibration"]["peak_hz"]
@@ -66,6 +69,12 @@ def compare(live: Path, playback: Path, *, rest_s: float, delay_s: float) -> dic
         "apart_us": [float(1e6 * np.percentile(np.abs(apart_s), p)) for p in (50, 90, 100)] if apart_s else None,
         "apart_deg": [float(np.percentile(apart_deg, p)) for p in (50, 90, 100)] if apart_s else None,
     }
+
+
+def played_until_s(folder: Path) -> float:
+    """Return the time stamp of a session's last sample."""
+    inputs = StoredSession(folder).inputs()
+    return float(inputs["timestamp"][inputs["kind"] == InputKind.SAMPLE][-1])
 
 
 def used(folder: Path) -> list[dict[str, Any]]:
