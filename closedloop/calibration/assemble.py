@@ -69,7 +69,7 @@ def assemble(
         policy=_policy(core, pipeline, design, sd_limit),
         conditions=conditions(pipeline, device),
         trials=_trials(pipeline),
-        limits=_limits(core, pipeline, design, limits),
+        limits=_limits(core, pipeline, device, design, limits),
         exposure=exposure,
         gate=with_fields(core.gate, leased=leased(pipeline, device)),
         witness=_witness(core, pipeline, design),
@@ -164,12 +164,16 @@ def _witness(core: Core, pipeline: Pipeline, design: Design) -> NDArray[np.void]
     )
 
 
-def _limits(core: Core, pipeline: Pipeline, design: Design, dose_limits: dict[str, float]) -> NDArray[np.void]:
+def _limits(
+    core: Core, pipeline: Pipeline, device: Stimulator, design: Design, dose_limits: dict[str, float]
+) -> NDArray[np.void]:
+    # What the pulse's own spread leaves of the limit is the estimator's.
+    spread, limit = device.phase_spread(design.fit.peak_hz), np.radians(pipeline.gates.max_phase_sd_deg)
     return with_fields(
         core.limits,
         **dose_limits,
         max_lateness_s=pipeline.limits.max_lateness_s,
         max_data_age_s=pipeline.limits.max_data_age_s,
         rhythm_snr_db=design.rhythm_snr_db,
-        max_phase_sd=np.radians(pipeline.gates.max_phase_sd_deg),
+        max_phase_sd=np.sqrt(max(0.0, limit**2 - spread**2)),
     )

@@ -37,7 +37,8 @@ class Calibration:
     rest_per_minute
         Chances a minute that passed every gate at that limit, at rest.
     predicted_sd
-        Root mean square of the estimator's own phase SD at those chances, in rad; NaN without any.
+        Root mean square of the estimator's own phase SD at those chances, and of the device's spread, in rad; NaN
+        without any.
     hindrance
         What refused most chances at rest, but for the protocol's own interval and the estimator's warming up; NONE
         where nothing did.
@@ -118,6 +119,7 @@ def calibrate(pipeline: Pipeline, device: Stimulator, rest: Recording) -> Calibr
                 else:
                     low = middle
     predicted = math.sqrt(float(np.mean(chances["sd"] ** 2))) if chances.size else math.nan
+    predicted = math.hypot(predicted, device.phase_spread(designed.fit.peak_hz))
     return Calibration(designed, limit, 60.0 * chances.size / rest.duration_s, predicted, _hindrance(events))
 
 

@@ -5,6 +5,7 @@ from numpy.typing import NDArray
 
 from closedloop.calibration.whole_plan import ceilings, stimulates_nobody
 from closedloop.config.device import Stimulator
+from closedloop.config.fit import shortest_interval_s
 from closedloop.config.pipeline import Pipeline
 from closedloop.config.source import Lsl
 from closedloop.core.command import MAX_LEASED
@@ -48,13 +49,15 @@ def _limits(pipeline: Pipeline, device: Stimulator, rules: TrainRules, envelope:
     own, theirs = pipeline.limits, device.limits
     # Played back, the simulated stimulator lives in the same program and has nothing to tell.
     status_age_s = theirs.max_status_age_s if isinstance(pipeline.source, Lsl) else None
+    shortest_s, _ = shortest_interval_s(pipeline, device)
+    train_gaps_s = (own.min_train_gap_s, theirs.min_train_gap_s, rules.min_gap_s)
     limits = {
         "max_pulses": _least(own.max_pulses, theirs.max_pulses_per_session),
-        "min_interval_s": _most(own.min_interval_s, theirs.min_interval_s),
+        "min_interval_s": shortest_s,
         "max_percent": _least(own.max_percent_of_maximum, theirs.max_percent_of_maximum),
         "max_train_pulses": _least(own.max_pulses_per_train, theirs.max_pulses_per_train),
-        "min_train_gap_s": _most(own.min_train_gap_s, theirs.min_train_gap_s, rules.min_gap_s),
-        "recharge_s": theirs.recharge_s,
+        "min_train_gap_s": max(gap_s for gap_s in train_gaps_s if gap_s is not None) + device.spread_s,
+        "recharge_s": theirs.recharge_s + device.spread_s,
         "max_pulses_day": _least(own.max_pulses_per_day, theirs.max_pulses_per_day),
         "max_pulses_course": _least(own.max_pulses_per_course),
         "max_status_age_s": status_age_s,
@@ -78,10 +81,6 @@ def _limits(pipeline: Pipeline, device: Stimulator, rules: TrainRules, envelope:
 
 def _least(*limits: float | None) -> float | None:
     return min((limit for limit in limits if limit is not None), default=None)
-
-
-def _most(*limits: float | None) -> float | None:
-    return max((limit for limit in limits if limit is not None), default=None)
 
 
 def _exposure(pipeline: Pipeline, device: Stimulator, rules: TrainRules) -> Exposure:

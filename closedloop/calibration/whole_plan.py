@@ -1,10 +1,12 @@
 """The whole plan, before a session begins: what could never pass the safety gate is refused where it stands."""
 
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from closedloop.config.device import Stimulator
 from closedloop.config.fault import Fault
+from closedloop.config.fit import shortest_interval_s
 from closedloop.config.load import Loaded
 from closedloop.config.pipeline import Pipeline, Train, check_train_interval
 from closedloop.config.source import Lsl
@@ -44,20 +46,24 @@ def check_whole_plan(pipeline: Loaded[Pipeline], device: Loaded[Stimulator]) -> 
 
 
 def check_individual(pipeline: Pipeline, device: Stimulator, peak_hz: float) -> None:
-    """Refuse trains at the individual frequency where that, now that it is known, is none that they may have.
+    """Refuse what could never pass the gate, now that the individual frequency is known: trains at it, and any pulse.
 
     Raises
     ------
     CalibrationError
         One line with value and limit.
     """
+    spread_deg, limit_deg = math.degrees(device.phase_spread(peak_hz)), pipeline.gates.max_phase_sd_deg
+    if not spread_deg < limit_deg:
+        raise CalibrationError(
+            f"gates.max_phase_sd_deg = {limit_deg:g}: the spread of the command that fires the {device.name} "
+            f"(line.spread_s = {device.spread_s:g}) is ±{spread_deg:.0f}° at {peak_hz:.2f} Hz by itself"
+        )
     if not isinstance(pipeline.protocol, Train) or pipeline.protocol.frequency_hz != "individual":
         return
     _, percent = planned_intensity(pipeline.stimulator, device, ceilings(pipeline, device))
-    own = pipeline.limits.min_interval_s
-    shortest_s = device.limits.min_interval_s if own is None else max(own, device.limits.min_interval_s)
     try:
-        check_train_interval(peak_hz, shortest_s, "the shortest interval that is allowed")
+        check_train_interval(peak_hz, *shortest_interval_s(pipeline, device))
         check_trains(pipeline, load_chosen(pipeline.limits), frequency_hz=peak_hz, percent=percent)
     except (ConfigError, Fault) as error:
         raise CalibrationError(f"protocol.frequency_hz = individual, at rest {peak_hz:.2f} Hz: {error}") from None

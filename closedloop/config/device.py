@@ -1,11 +1,12 @@
 """A device: the facts of one amplifier, stimulator or trigger box of a rig, as a YAML file gives them."""
 
+import math
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, RootModel
 
 from closedloop.config.limits import DeviceLimits
-from closedloop.config.line import Line, StatedLine, Text
+from closedloop.config.line import CommandLine, Line, StatedLine, Text
 from closedloop.config.model import Model
 from closedloop.config.quantity import Channels, Delay, NotNegative, Positive, Unit
 from closedloop.config.source import StreamQuery
@@ -76,6 +77,16 @@ class Stimulator(Model):
     def is_real(self) -> bool:
         """Whether somebody can be stimulated by it."""
         return self.driver != SIMULATED
+
+    @property
+    def spread_s(self) -> float:
+        """By how much two pulses may be closer to each other than their triggers, in s."""
+        return self.line.spread_s if isinstance(self.line, CommandLine) else 0.0
+
+    def phase_spread(self, hz: float) -> float:
+        """Return the SD in rad that the spread of its pulses adds to their phase at a frequency in Hz."""
+        # Anywhere within the spread is as likely: nobody has measured more than its ends.
+        return 2.0 * math.pi * hz * self.spread_s / math.sqrt(12.0)
 
 
 class AmplifierDelay(Model):

@@ -60,12 +60,14 @@ def _check_caps(pipeline: Pipeline, device: Stimulator) -> None:
 
 def _check_protocol(pipeline: Pipeline, device: Stimulator) -> None:
     allowed, protocol = device.limits, pipeline.protocol
-    if protocol.min_interval_s < allowed.min_interval_s:
-        whose = f"the device's limits.min_interval_s = {allowed.min_interval_s:g}"
-        raise Fault(("protocol", "min_interval_s"), f" = {protocol.min_interval_s:g}: is below {whose}")
+    shortest_s, whose = shortest_interval_s(pipeline, device)
+    if protocol.min_interval_s < shortest_s:
+        raise Fault(
+            ("protocol", "min_interval_s"), f" = {protocol.min_interval_s:g}: is below {whose} = {shortest_s:g}"
+        )
     if not isinstance(protocol, SinglePulse) and protocol.frequency_hz != "individual":
         try:
-            check_train_interval(protocol.frequency_hz, allowed.min_interval_s, "the device's limits.min_interval_s")
+            check_train_interval(protocol.frequency_hz, shortest_s, whose)
         except Fault as fault:
             raise Fault(fault.keys, f" = {protocol.frequency_hz:g}: {fault}") from None
     percent = pipeline.stimulator.intensity.percent_of_maximum
@@ -74,6 +76,19 @@ def _check_protocol(pipeline: Pipeline, device: Stimulator) -> None:
             ("stimulator", "intensity", "percent_of_maximum"),
             f" = {percent:g}: is above the device's limits.max_percent_of_maximum = {allowed.max_percent_of_maximum:g}",
         )
+
+
+def shortest_interval_s(pipeline: Pipeline, device: Stimulator) -> tuple[float, str]:
+    """Return the shortest time between two triggers that both allow, in s, and whose it is.
+
+    Pulses may come closer to each other than their triggers, by the spread of the device's own command.
+    """
+    shortest_s, whose = device.limits.min_interval_s, "the device's limits.min_interval_s"
+    if pipeline.limits.min_interval_s is not None and pipeline.limits.min_interval_s > shortest_s:
+        shortest_s, whose = pipeline.limits.min_interval_s, "limits.min_interval_s"
+    if device.spread_s > 0.0:
+        whose += " + the device's line.spread_s"
+    return shortest_s + device.spread_s, whose
 
 
 def _check_lead(pipeline: Pipeline, device: Stimulator) -> None:

@@ -134,9 +134,9 @@ class NiDaqmxLine(ProcessLine):
 class CommandLine(Model):
     """The stimulator's own command to fire, through the port by which its driver speaks to it.
 
-    The pulse comes at no exact time, each pulse of a train included: it needs no wire, and keeps no phase. Neither the
-    gate's intervals nor the figures of accuracy know of the spread, so that a profile's ``min_interval_s`` has to leave
-    room for it.
+    It needs no wire, and the pulse comes at no exact time, each pulse of a train included. The safety gate adds the
+    spread to every interval that it holds, and allows for it in the phase SD; the phases of a report are those of the
+    middle.
     """
 
     kind: Literal["command"]

@@ -263,7 +263,7 @@ class _Loop:
         if isinstance(line, CommandLine):
             self._say(
                 f"{device.name} fires by its own command ({self._rig.stimulator.scheduler}): pulses spread over "
-                f"{1e3 * line.spread_s:g} ms, which neither the gate nor the figures of accuracy know of"
+                f"{1e3 * line.spread_s:g} ms, which the gate allows for; the report's phases are those of the middle"
             )
 
     def _hear_the_last(self) -> None:

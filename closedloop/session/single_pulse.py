@@ -80,12 +80,13 @@ def _core(profile: Profile, percent: float) -> tuple[Core, Steps]:
         latency_s=0.0,
         max_data_age_s=0.1,
         max_lateness_s=0.001,
-        min_interval_s=limits.min_interval_s,
+        min_interval_s=limits.min_interval_s + profile.spread_s,
         jitter_s=0.0,
     )
     core.conditions["percent"] = percent
     core.limits["max_percent"] = limits.max_percent_of_maximum
-    core.limits["recharge_s"], core.limits["max_status_age_s"] = limits.recharge_s, limits.max_status_age_s
+    core.limits["recharge_s"] = limits.recharge_s + profile.spread_s
+    core.limits["max_status_age_s"] = limits.max_status_age_s
     if limits.max_coil_c is not None:
         core.limits["max_coil_c"] = limits.max_coil_c
     if limits.max_pulses_per_day is not None:

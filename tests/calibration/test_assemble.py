@@ -105,6 +105,18 @@ def test_a_field_lands_where_the_core_reads_it(lay_out, key, value, read, expect
     assert read(lay_out({key: value})[0]) == pytest.approx(expected)
 
 
+def test_of_the_phase_sds_limit_the_spread_of_the_devices_command_leaves_the_estimator_less(lay_out, make_device):
+    """10 ms anywhere, at 10 Hz: 36 degrees wide, whose SD is 10.4 degrees; of 45 degrees it leaves 43.8."""
+    line = {"line": {"kind": "command", "spread_s": 0.01}}
+    exact, spread = make_device(), make_device(line)
+    assert exact.phase_spread(10.0) == 0.0
+    assert np.degrees(spread.phase_spread(10.0)) == pytest.approx(36.0 / np.sqrt(12.0))
+    core, *_ = lay_out(device=line)
+    design_hz = 1.0 / core.policy["period_s"][0]
+    left = np.hypot(core.limits["max_phase_sd"][0], spread.phase_spread(design_hz))
+    assert left == pytest.approx(lay_out()[0].limits["max_phase_sd"][0])
+
+
 # One change for each key of these sections, from which the core must come out different.
 CHANGES = {
     "gates.rhythm_snr_db": 3.0,

@@ -87,6 +87,17 @@ def test_where_the_pipeline_says_nothing_the_device_does(own, theirs, field, low
         assert dose_limits(pipeline(), device(limits={theirs: its}))[field] == its
 
 
+def test_the_spread_of_the_devices_own_command_widens_every_interval():
+    own = {"min_interval_s": 1.0, "min_train_gap_s": 8.0}
+    theirs = {"min_interval_s": 0.5, "recharge_s": 0.7}
+    exact = dose_limits(pipeline(limits=own), device(limits=theirs))
+    command = {"kind": "command", "spread_s": 0.01}
+    spread = dose_limits(pipeline(limits=own), device(limits=theirs, line=command))
+    wider = {name for name in exact if spread[name] != exact[name]}
+    assert wider == {"min_interval_s", "min_train_gap_s", "recharge_s"}
+    assert all(spread[name] == pytest.approx(exact[name] + 0.01) for name in wider)
+
+
 def test_no_limit_is_infinite_or_missing():
     found = dose_limits(pipeline(), device())
     assert set(found) == {"max_pulses", "min_interval_s", *OPEN_LIMITS}

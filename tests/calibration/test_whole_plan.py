@@ -266,3 +266,14 @@ def test_an_individual_frequency_that_is_outside_is_refused_once_it_is_known(mak
         check_individual(asked, rig, 10.5)
     with pytest.raises(CalibrationError, match=r"at rest 10\.50 Hz: pulses 0\.0952381 s apart are closer than"):
         check_individual(asked, make_device(), 10.5)
+
+
+def test_a_command_whose_spread_alone_is_more_than_the_phase_sd_may_be_is_refused(make_pipeline, make_device):
+    rig = make_device({"line": {"kind": "command", "spread_s": 0.05}})
+    check_individual(make_pipeline({"gates.max_phase_sd_deg": 53.0}), rig, 10.0)
+    with pytest.raises(
+        CalibrationError,
+        match=r"^gates\.max_phase_sd_deg = 45: the spread of the command that fires the Test stimulator "
+        r"\(line\.spread_s = 0\.05\) is ±52° at 10\.00 Hz by itself$",
+    ):
+        check_individual(make_pipeline(), rig, 10.0)

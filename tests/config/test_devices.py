@@ -122,6 +122,24 @@ LOOSENED = {
 }
 
 
+def test_trials_leave_room_for_the_spread_of_the_devices_own_command(
+    written, pipeline_text, device_text, one_line_error
+):
+    rig, _ = written("devices/stimulator.yaml", f"{device_text}line: {{kind: command, spread_s: 0.01}}\n")
+    text = pipeline_text.replace("  min_interval_s: 1.0", "  min_interval_s: 2.0")
+    path, place = written(
+        "pipelines/p.yaml", text.replace("pulses: 200, min_interval_s: 2.0", "pulses: 200, min_interval_s: «2.0")
+    )
+    assert one_line_error(ConfigError, check_file, path) == (
+        f"{place}: protocol.min_interval_s = 2: is below limits.min_interval_s + the device's line.spread_s = 2.01 "
+        f"({rig})"
+    )
+    path, _ = written(
+        "pipelines/p.yaml", text.replace("pulses: 200, min_interval_s: 2.0", "pulses: 200, min_interval_s: 2.01")
+    )
+    check_file(path)
+
+
 # And here devices/stimulator.yaml has all the limits that it can have.
 STRICT = """\
   max_pulses_per_train: 30
