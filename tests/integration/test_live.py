@@ -563,6 +563,13 @@ def test_a_live_session_delivers_and_says_that_its_record_is_whole(whole):
     assert whole.summary["delivered"] == delivered >= 3
 
 
+def test_rest_is_judged_by_the_gate_itself_and_the_operator_told(whole):
+    found = whole.summary["calibration"]
+    assert found["rest_per_minute"] > 20.0
+    assert 0.0 < found["predicted_sd_deg"] < 60.0
+    assert f"{found['verdict']}; {found['promise']}" in whole.err
+
+
 def test_it_runs_as_long_as_it_was_asked_to(whole):
     decided_s = [event["decided_s"] for event in whole.events]
     assert 0.5 * DURATION_S <= decided_s[-1] - decided_s[0] <= DURATION_S + 1.0
