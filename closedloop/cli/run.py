@@ -154,6 +154,7 @@ def _latency_rows(latency: dict[str, Any] | None) -> list[tuple[str, str]]:
         ("samples arrive", "sample_age_ms", "ms after their time", 1.0),
         ("decided within", "decision_ms", "µs", 1e3),
         ("triggers late by", "write_late_ms", "µs", 1e3),
+        ("line fired", "fired_after_ms", "ms after the trigger", 1.0),
     )
     found = [(label, (latency or {}).get(key), unit, factor) for label, key, unit, factor in rows]
     return [

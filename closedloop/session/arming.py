@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 import pylsl
@@ -13,6 +14,17 @@ from closedloop.errors import DoseError, OutputError
 from closedloop.session.supervisor import OBEYED_S, Supervisor
 from closedloop.stimulators.kept import KeptStimulator
 from closedloop.stimulators.status import Status
+
+ARMED_WITHIN_S = 5.0
+"""A stimulator that takes longer to arm is not armed any more: whoever asked for it does not expect a pulse then."""
+
+
+@dataclass(frozen=True)
+class _Wanted:
+    """That somebody wants pulses from a time on, and when they asked, in s."""
+
+    from_s: float
+    asked_s: float
 
 
 class Arming:
@@ -30,6 +42,8 @@ class Arming:
         The subject's dose record; None where nobody is stimulated.
     say
         Is told what has happened.
+    clock
+        The loop's, in s.
 
     Attributes
     ----------
@@ -44,24 +58,30 @@ class Arming:
         supervisor: Supervisor,
         dose: DoseRecord | None,
         say: Callable[[str], None],
+        clock: Callable[[], float] = pylsl.local_clock,
     ) -> None:
         self._profile, self._stimulator, self._supervisor = profile, stimulator, supervisor
-        self._dose, self._say = dose, say
-        self._ahead_s = pylsl.local_clock() - time.monotonic()
-        self._wanted_from_s: float | None = None
+        self._dose, self._say, self._clock = dose, say, clock
+        self._ahead_s = clock() - time.monotonic()
+        self._wanted: _Wanted | None = None
         self._armed_s = np.inf
         self._told_s = -np.inf
         self._pulses_before: int | None = None
         self.need = ""
 
     def ask(self, from_s: float) -> None:
-        """Ask for pulses that are due from a time on, in s: as soon as the stimulator is armed, the gate is."""
+        """Ask for pulses that are due from a time on, in s: as soon as the stimulator is armed, the gate is.
+
+        What cannot be armed now is not armed later: a human asks again.
+        """
+        if self._stimulator.gone or self._supervisor.hindrance:
+            self._say(f"not armed: {self.need if self._stimulator.gone else self._supervisor.hindrance}")
+            return
         if not self._take_lease():
             return
         self.need = ""
-        self._wanted_from_s = from_s
-        if not self._stimulator.armed:
-            self._stimulator.arm()
+        self._wanted = _Wanted(from_s, self._clock())
+        self._stimulator.arm()
 
     def look(self, newest: np.void | None) -> None:
         """Follow the stimulator and the gate; call it many times a second.
@@ -74,17 +94,28 @@ class Arming:
         for wrong in self._stimulator.listen():
             self.end(wrong)
         self._tell_device()
-        if self._wanted_from_s is not None and self._stimulator.armed:
-            self._armed_s = pylsl.local_clock()
-            if self._pulses_before is None:
-                self._pulses_before = self._stimulator.status.pulses
-            self._supervisor.arm(self._wanted_from_s, say=self._say)
-            self._wanted_from_s = None
-        if self._stimulator.armed and self._wanted_from_s is None and self._gate_is_disarmed(newest):
+        if self._wanted is not None:
+            self._follow(self._wanted)
+        elif self._armed_s < np.inf and self._gate_is_disarmed(newest):
+            self._armed_s = np.inf
+        elif self._armed_s == np.inf and self._stimulator.armed and self._stimulator.settled:
             self._stimulator.disarm()
-            self._stimulator.armed = False
         if self._dose is not None and self._dose.used_up and self._armed_s < np.inf:
             self._take_lease()
+
+    def _follow(self, wanted: "_Wanted") -> None:
+        """Arm the gate once the stimulator is armed, unless it took too long or something has disarmed meanwhile."""
+        now_s = self._clock()
+        if self._supervisor.disarmed_s >= wanted.asked_s:
+            self._wanted, self._armed_s = None, np.inf
+            self._say("not armed: the stream broke off or stood still while the stimulator was being armed")
+        elif self._stimulator.armed and self._stimulator.settled:
+            self._wanted, self._armed_s = None, now_s
+            if self._pulses_before is None:
+                self._pulses_before = self._stimulator.status.pulses
+            self._supervisor.arm(wanted.from_s, say=self._say)
+        elif now_s - wanted.asked_s > ARMED_WITHIN_S:
+            self.end(f"{self._profile.name} was not armed within {ARMED_WITHIN_S:g} s")
 
     @property
     def pulses_told(self) -> int | None:
@@ -124,10 +155,10 @@ class Arming:
         return True
 
     def end(self, why: str) -> None:
-        """Disarm the gate, and whatever is left of the stimulator's arming, because of something nobody asked for."""
+        """Disarm the gate and the stimulator, also one that is being armed, because of something nobody asked for."""
         self._supervisor.post(Command.DISARM)
-        if self._stimulator.armed:
-            self._stimulator.disarm()
-        self._wanted_from_s, self._armed_s = None, np.inf
+        self._stimulator.disarm()
+        self._wanted, self._armed_s = None, np.inf
         self._say(f"{why}; the gate was disarmed")
-        self.need = f"{why}: find out why; when all is well again, press a to arm"
+        then = "start a new session" if self._stimulator.gone else "when all is well again, press a to arm"
+        self.need = f"{why}: find out why; {then}"

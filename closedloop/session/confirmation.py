@@ -35,11 +35,14 @@ class Confirmation:
         Whether it was given.
     by
         What says so, or nothing.
+    fired_after_s
+        How long after its trigger's write the program that drives the line fired it, in s; None where none says so.
     """
 
     number: int
     confirmed: Confirmed
     by: str = ""
+    fired_after_s: float | None = None
 
 
 def confirm(
@@ -48,7 +51,7 @@ def confirm(
     codes: NDArray[np.int64],
     artifacts: NDArray[np.bool_],
     lags_s: NDArray[np.float64] | None,
-    fired: Mapping[int, bool],
+    fired_after_s: Mapping[int, float | None],
     told: int | None,
 ) -> list[Confirmation]:
     """Return what is known of each delivered pulse, in their order.
@@ -66,29 +69,35 @@ def confirm(
     lags_s
         Array of shape (n_written,): from a trigger's write to the trigger channel's edge, in s, NaN where there is
         none; None without such a channel.
-    fired
-        By number of the trigger, whether the program that drives the line says that it fired it; empty without one.
+    fired_after_s
+        By number of the trigger among those that were written, how long after its write the program that drives the
+        line says that it fired, in s; None where it says that it did not. Empty without such a program.
     told
         How many pulses the device itself told of; None where it tells of none. Which ones, it does not say, so that
         only as many as were delivered confirm anything.
     """
     numbers = events["number"][events["kind"] == EventKind.DELIVERED]
     all_told = told is not None and told == numbers.size
+    written = np.cumsum(codes == 0) - 1  # what was not written, the program knows nothing of
     found = []
     for place, number in enumerate(numbers.tolist()):
+        left = place < codes.size and codes[place] == 0
+        trigger = int(written[place]) if left else -1
+        after_s = fired_after_s.get(trigger)
         if artifacts[place]:
-            found.append(Confirmation(number, Confirmed.YES, "artifact"))
-        elif (place < codes.size and codes[place] > 0) or fired.get(place) is False:
-            found.append(Confirmation(number, Confirmed.NO, "trigger line"))
+            confirmed, by = Confirmed.YES, "artifact"
+        elif (place < codes.size and codes[place] > 0) or (trigger in fired_after_s and after_s is None):
+            confirmed, by = Confirmed.NO, "trigger line"
         elif all_told:
-            found.append(Confirmation(number, Confirmed.YES, "device"))
-        elif lags_s is not None and place < codes.size and codes[place] == 0:
-            seen = bool(np.isfinite(lags_s[place]))
-            found.append(Confirmation(number, Confirmed.YES if seen else Confirmed.NO, "trigger channel"))
-        elif fired.get(place):
-            found.append(Confirmation(number, Confirmed.YES, "trigger line"))
+            confirmed, by = Confirmed.YES, "device"
+        elif lags_s is not None and left:
+            confirmed = Confirmed.YES if np.isfinite(lags_s[place]) else Confirmed.NO
+            by = "trigger channel"
+        elif after_s is not None:
+            confirmed, by = Confirmed.YES, "trigger line"
         else:
-            found.append(Confirmation(number, Confirmed.UNKNOWN))
+            confirmed, by = Confirmed.UNKNOWN, ""
+        found.append(Confirmation(number, confirmed, by, after_s))
     return found
 
 

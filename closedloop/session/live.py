@@ -121,7 +121,7 @@ def run_live(
             outcome.pipeline,
             Recording(facts.channels, facts.roles, facts.sfreq, empty, np.zeros(0), f"the stream {facts.name}"),
         )
-        rest, rate_hz = _collect_rest(outcome, stream, correction_s, progress)
+        rest, rate_hz = _collect_rest(outcome, stream, stimulator, correction_s, progress)
         progress("calibrating", 0.0)
         outcome.calibration = calibrate(outcome.pipeline, outcome.device, rest)
         operator.say(f"{outcome.calibration.design.verdict}; {outcome.calibration.promise(outcome.pipeline)}")
@@ -139,13 +139,18 @@ def run_live(
         loop.run(correction_s, duration_s, progress)
 
 
-def _collect_rest(outcome: Outcome, stream: Stream, correction_s: float, progress: Progress) -> tuple[Recording, float]:
+def _collect_rest(
+    outcome: Outcome, stream: Stream, stimulator: KeptStimulator, correction_s: float, progress: Progress
+) -> tuple[Recording, float]:
+    """Record the rest, and return it with the rate of its samples in Hz; a stimulator that is lost meanwhile ends it."""
     source = outcome.pipeline.source
     assert isinstance(source, Lsl)
     rest_s = outcome.pipeline.calibration.duration_s
 
     def collected(share: float) -> bool:
         progress(f"recording {rest_s:g} s of rest from {stream.facts.name}", share)
+        if wrong := stimulator.listen():
+            raise StimulatorError("; ".join(wrong))
         return True
 
     samples, stamps = stream.collect(rest_s, collected)
@@ -251,7 +256,7 @@ class _Loop:
                 self._core,
                 self._steps,
                 self._watch,
-                fired=self._line.fired,
+                fired_after_s=self._line.fired_after_s,
                 told=self._told_pulses,
             )
             if self._outcome.trouble is None and not self._interruption.requested:

@@ -27,7 +27,7 @@ def evaluate_record(
     steps: Steps,
     watch: Watch,
     *,
-    fired: Mapping[int, bool],
+    fired_after_s: Mapping[int, float | None],
     told: int | None,
 ) -> None:
     """Run a live session again from its record, which verifies it, and put what it came to into outcome and folder.
@@ -42,8 +42,9 @@ def evaluate_record(
         That ran.
     watch
         Followed it.
-    fired
-        By the number of a trigger, whether the program says so that drives the line.
+    fired_after_s
+        By number of the trigger, how long after its write the program that drives the line says that it fired, in s;
+        None where it says that it did not.
     told
         How many pulses the stimulator told of; None where it tells of none.
     """
@@ -72,8 +73,11 @@ def evaluate_record(
     lags_s = _trigger_lags(outcome, inputs, run, watch.correction_s)
     if lags_s is not None:
         outcome.latency["trigger_seen_ms"] = percentiles(lags_s)
+    after_s = np.array([s for s in fired_after_s.values() if s is not None])
+    if after_s.size:
+        outcome.latency["fired_after_ms"] = percentiles(after_s)
     codes = inputs["code"][is_trigger(inputs)]
-    confirmations = confirm(events, codes=codes, artifacts=shows, lags_s=lags_s, fired=fired, told=told)
+    confirmations = confirm(events, codes=codes, artifacts=shows, lags_s=lags_s, fired_after_s=fired_after_s, told=told)
     folder.write_text("confirmed.jsonl", as_lines(confirmations))
     outcome.confirmed = count(confirmations)
 

@@ -77,6 +77,8 @@ class Supervisor:
         What the system gave the loop.
     broke
         Whether the stream has broken off: from then on only a human arms.
+    disarmed_s
+        When the gate was disarmed last because of the stream, in s; -inf where it never was.
     """
 
     def __init__(
@@ -114,7 +116,7 @@ class Supervisor:
         self._fresh_s = self._corrected_s = self._heard_s
         self._max_age_s = float(core.limits["max_data_age_s"][0])
         self._armed_once = False
-        self._asked_s = self._disarmed_s = -np.inf
+        self._asked_s = self.disarmed_s = -np.inf
         self.broke = False
         self._turns, self._turned_s = 0, self._heard_s
         self._collected = 0
@@ -145,7 +147,7 @@ class Supervisor:
 
     def has_disarmed_since(self, newest: np.void | None) -> bool:
         """Return whether the gate was disarmed after the newest sight, which therefore does not show it."""
-        return self._stream is None or (newest is not None and float(newest["told_s"]) <= self._disarmed_s)
+        return self._stream is None or (newest is not None and float(newest["told_s"]) <= self.disarmed_s)
 
     def halt(self) -> None:
         """Let the loop disarm and end at once, without waiting for it; also a signal's handler may call it."""
@@ -167,10 +169,19 @@ class Supervisor:
             self._stream.close()
             self._stream = None
 
-    def arm(self, from_s: float, *, say: Callable[[str], None]) -> None:
-        """Arm the gate for pulses that are due from a time on, in s; without a stream nothing is armed."""
+    @property
+    def hindrance(self) -> str:
+        """Why the gate cannot be armed now, or nothing."""
         if self._stream is None:
-            say(f"not armed: {self._facts.name} has not come back yet")
+            return f"{self._facts.name} has not come back yet"
+        if pylsl.local_clock() - self._fresh_s > STALLED_S:
+            return f"{self._facts.name} has sent nothing of about now for {STALLED_S:g} s"
+        return ""
+
+    def arm(self, from_s: float, *, say: Callable[[str], None]) -> None:
+        """Arm the gate for pulses that are due from a time on, in s; where it cannot be, say why."""
+        if self.hindrance:
+            say(f"not armed: {self.hindrance}")
             return
         self.need = ""
         self._asked_s = pylsl.local_clock()
@@ -240,9 +251,9 @@ class Supervisor:
                 f"the samples of {self._facts.name} are {abs(late_s):.3f} s {'old' if late_s > 0.0 else 'ahead'} "
                 f"when they come (limits.max_data_age_s = {self._max_age_s:g})"
             )
-        if not self.need or (newest is not None and newest["armed"] == 1 and newest["told_s"] > self._disarmed_s):
+        if not self.need or (newest is not None and newest["armed"] == 1 and newest["told_s"] > self.disarmed_s):
             self.post(Command.DISARM)
-            self._disarmed_s = now_s
+        self.disarmed_s = now_s
         if not self.need:
             say(f"{seen}: the gate was disarmed")
         self.need = f"{seen}: look at the amplifier and its clock; when all is well again, press a to arm"
@@ -270,7 +281,7 @@ class Supervisor:
         assert self._stream is not None
         self._stream.close()
         self._stream = None
-        self._lost_s = now_s
+        self._lost_s = self.disarmed_s = now_s
         self.broke = True
         say(f"{self._facts.name} broke off: the gate was disarmed; waiting for it to come back")
         self.need = f"{self._facts.name} broke off: start it again; when it is back, press a to arm"

@@ -55,6 +55,8 @@ class KeptStimulator:
         What it said last, and when it was asked, in s on the system's monotonic clock; -inf before that.
     armed
         Whether it was armed when it was last heard of.
+    gone
+        Whether the process has ended: nobody speaks to the device any more.
 
     Raises
     ------
@@ -73,6 +75,7 @@ class KeptStimulator:
         self.status = Status(armed=False, ready=False, fault="not heard of yet")
         self.status_s = -float("inf")
         self.armed = self.gone = False
+        self._asked = self._answered = 0
 
     def __enter__(self) -> Self:
         try:
@@ -166,8 +169,13 @@ class KeptStimulator:
         self._ask("set_train", pulses, frequency_hz)
         self._wait_for("answer", ANSWER_S)
 
+    @property
+    def settled(self) -> bool:
+        """Whether all that was asked for has been answered, so that `armed` tells what came of it."""
+        return self._answered == self._asked
+
     def arm(self) -> None:
-        """Ask for arming; `armed` says when it is done, `listen` what is wrong."""
+        """Ask for arming; `settled` and `armed` say when it is done, `listen` what is wrong."""
         self._ask("arm")
 
     def disarm(self) -> None:
@@ -190,14 +198,17 @@ class KeptStimulator:
         return wrong
 
     def _ask(self, what: str, *arguments: float) -> None:
+        self._asked += 1
         with contextlib.suppress(ChannelEndedError):  # `listen` says so
-            self._channel.tell(ask=what, arguments=arguments)
+            if not self._channel.tell(ask=what, arguments=arguments):
+                self._channel.close()  # a process that does not listen any more; where it can, it disarms at that
 
     def _take(self, message: Mapping[str, Any]) -> str:
         """Take a message in, and return what is wrong, or nothing."""
         if "status" in message:
             self.status, self.status_s = Status(**message["status"]), message["at_s"]
         self.armed = message.get("armed", False)
+        self._answered += "answer" in message
         trouble: str = message.get("trouble", message.get("error", ""))
         return trouble
 

@@ -16,14 +16,16 @@ def decided(*kinds):
     return events
 
 
-def answers(events, *, codes=None, artifacts=None, lags_s=None, fired=None, told=None):
+def answers(events, *, codes=None, artifacts=None, lags_s=None, fired_after_s=None, told=None):
     n = int((events["kind"] == D).sum())
     codes = np.zeros(n if lags_s is None else len(lags_s), np.int64) if codes is None else np.array(codes)
     shown = np.zeros(n, bool) if artifacts is None else np.array(artifacts)
     lags = None if lags_s is None else np.array(lags_s)
     return [
         (c.number, c.confirmed.value, c.by)
-        for c in confirm(events, codes=codes, artifacts=shown, lags_s=lags, fired=fired or {}, told=told)
+        for c in confirm(
+            events, codes=codes, artifacts=shown, lags_s=lags, fired_after_s=fired_after_s or {}, told=told
+        )
     ]
 
 
@@ -68,19 +70,36 @@ def test_a_trigger_that_could_not_be_written_fired_nothing_and_one_in_part_may_h
 
 
 def test_a_program_that_drives_the_line_says_what_it_fired():
-    assert answers(decided(D, D, D), fired={0: True, 1: False}) == [
+    assert answers(decided(D, D, D), fired_after_s={0: 0.0, 1: None}) == [
         (0, "yes", "trigger line"),
         (1, "no", "trigger line"),
         (2, "unknown", ""),
     ]
 
 
+def test_a_program_numbers_only_the_triggers_that_reached_it():
+    assert answers(decided(D, D, D), codes=[0, 11, 0], fired_after_s={0: 0.001, 1: None}) == [
+        (0, "yes", "trigger line"),
+        (1, "no", "trigger line"),
+        (2, "no", "trigger line"),
+    ]
+    assert answers(decided(D, D), codes=[11, 0], fired_after_s={0: 0.001}) == [
+        (0, "no", "trigger line"),
+        (1, "yes", "trigger line"),
+    ]
+
+
 def test_they_are_counted_and_written_by_line():
     found = confirm(
-        decided(D, D), codes=np.zeros(2, np.int64), artifacts=np.array([True, False]), lags_s=None, fired={}, told=None
+        decided(D, D),
+        codes=np.zeros(2, np.int64),
+        artifacts=np.array([True, False]),
+        lags_s=None,
+        fired_after_s={0: 0.002},
+        told=None,
     )
     assert count(found) == {"yes": 1, "no": 0, "unknown": 1}
     assert [json.loads(line) for line in as_lines(found).splitlines()] == [
-        {"number": 0, "confirmed": "yes", "by": "artifact"},
-        {"number": 1, "confirmed": "unknown", "by": ""},
+        {"number": 0, "confirmed": "yes", "by": "artifact", "fired_after_s": 0.002},
+        {"number": 1, "confirmed": "unknown", "by": "", "fired_after_s": None},
     ]

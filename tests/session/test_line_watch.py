@@ -8,13 +8,14 @@ import pytest
 
 from closedloop.core.records import INPUT, InputKind
 from closedloop.session.line_watch import UNANSWERED_S, LineWatch
-from closedloop.stimulators.lines.pipe_pair import Replies, Reply, ReplyKind
+from closedloop.stimulators.lines.pipe_pair import OLDEST_S, Replies, Reply, ReplyKind
 from closedloop.stimulators.lines.wire import TriggerLine
 
 
 def written(*codes, back=0.0):
     inputs = np.zeros(len(codes), INPUT)
     inputs["kind"], inputs["code"], inputs["value"] = InputKind.WRITTEN, codes, back
+    inputs["now"] = 1.0
     return inputs
 
 
@@ -24,7 +25,11 @@ def talk():
     taken, replies = os.pipe()
     os.set_blocking(taken, False)
     watch = LineWatch(TriggerLine(-1, b"\x01", b"", 0.0, "the box", replies=Replies(taken)))
-    yield watch, lambda kind, number, text="": os.write(replies, Reply(kind, number, 1.0, text=text).packed())
+
+    def say(kind, number, text="", fired_s=1.002):
+        os.write(replies, Reply(kind, number, 1.001, fired_s, text).packed())
+
+    yield watch, say
     for fd in (taken, replies):
         with suppress(OSError):
             os.close(fd)
@@ -37,8 +42,50 @@ def test_what_fired_is_known_and_nothing_is_wrong(talk):
     say(ReplyKind.FIRED, 0)
     say(ReplyKind.FIRED, 1)
     assert watch.hear(10.0) == []
-    assert watch.fired == {0: True, 1: True}
+    assert watch.fired_after_s == {0: pytest.approx(0.002), 1: pytest.approx(0.002)}
     assert not watch.waits
+
+
+def test_what_fired_late_is_wrong_and_has_fired(talk):
+    watch, say = talk
+    watch.count(written(0, 0))
+    say(ReplyKind.FIRED, 0, fired_s=1.0 + OLDEST_S - 1e-6)
+    assert watch.hear(10.0) == []
+    say(ReplyKind.FIRED, 1, fired_s=1.0235)
+    assert watch.hear(10.0) == ["the box fired 23.5 ms after its trigger (at most 10)"]
+    assert watch.fired_after_s[1] == pytest.approx(0.0235)
+
+
+def test_an_answer_that_comes_before_the_record_of_its_trigger_waits_for_it(talk):
+    watch, say = talk
+    say(ReplyKind.FIRED, 0)
+    assert watch.hear(10.0) == []
+    assert watch.fired_after_s == {}
+    watch.count(written(0))
+    assert watch.hear(10.1) == []
+    assert watch.fired_after_s == {0: pytest.approx(0.002)}
+
+
+def test_an_answer_that_came_after_all_does_not_stand_for_the_next(talk):
+    watch, say = talk
+    unheard = [f"the box has said nothing of a trigger for {UNANSWERED_S:g} s"]
+    watch.count(written(0))
+    watch.hear(10.0)
+    assert watch.hear(10.1 + UNANSWERED_S) == unheard
+    say(ReplyKind.FIRED, 0)
+    assert watch.hear(12.0) == []
+    watch.count(written(0))
+    assert watch.hear(20.0) == []
+    assert watch.hear(20.1 + UNANSWERED_S) == unheard
+
+
+def test_what_is_about_no_trigger_is_wrong_and_answers_none(talk):
+    watch, say = talk
+    watch.count(written(0))
+    say(ReplyKind.FAILED, -1, "the output could not be taken back")
+    assert watch.hear(10.0) == ["the box: the output could not be taken back"]
+    assert watch.waits
+    assert watch.fired_after_s == {}
 
 
 @pytest.mark.parametrize("kind", [ReplyKind.LATE, ReplyKind.FAILED])
@@ -47,7 +94,7 @@ def test_what_did_not_fire_is_wrong(talk, kind):
     watch.count(written(0))
     say(kind, 0, "it may be 12.0 ms old")
     assert watch.hear(10.0) == ["the box did not fire: it may be 12.0 ms old"]
-    assert watch.fired == {0: False}
+    assert watch.fired_after_s == {0: None}
 
 
 def test_what_nobody_knows_confirms_nothing_and_is_wrong(talk):
@@ -55,7 +102,7 @@ def test_what_nobody_knows_confirms_nothing_and_is_wrong(talk):
     watch.count(written(0))
     say(ReplyKind.UNKNOWN, 0, "nothing says whether it fired")
     assert watch.hear(10.0) == ["the box: nothing says whether it fired"]
-    assert watch.fired == {}
+    assert watch.fired_after_s == {}
 
 
 def test_a_program_that_says_nothing_of_a_trigger_is_noticed_once(talk):
