@@ -20,7 +20,7 @@ from closedloop.core.records import Command
 from closedloop.core.state import Core, Steps
 from closedloop.core.storage import step_names, to_arrays
 from closedloop.dose.record import DoseRecord
-from closedloop.errors import LoopError, StreamError
+from closedloop.errors import LoopError, StimulatorError, StreamError
 from closedloop.files import COMPLETE
 from closedloop.protocols.trigger_rate import fastest_hz, in_tenths
 from closedloop.session.arming import Arming
@@ -142,7 +142,7 @@ def run_live(
 def _collect_rest(
     outcome: Outcome, stream: Stream, stimulator: KeptStimulator, correction_s: float, progress: Progress
 ) -> tuple[Recording, float]:
-    """Record the rest, and return it with the rate of its samples in Hz; a stimulator that is lost meanwhile ends it."""
+    """Record the rest, and return it with its samples' rate in Hz; a stimulator that is lost meanwhile ends it."""
     source = outcome.pipeline.source
     assert isinstance(source, Lsl)
     rest_s = outcome.pipeline.calibration.duration_s
