@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
+from closedloop.core.command import MAX_LEASED
 from closedloop.core.pulse_artifact import make_artifact
 from closedloop.core.records import Command
 from closedloop.core.replay import play, post_command, post_device
@@ -41,7 +42,8 @@ def dry_run(core: Core, steps: Steps, recording: Recording, *, delay_s: float) -
         Records of type ``EVENT``.
     """
     core.witness["channel"] = -1  # no trigger leaves, so none can be seen
-    core.limits["max_status_age_s"] = OPEN_LIMITS["max_status_age_s"]  # and no device is asked
+    core.limits["max_status_age_s"] = OPEN_LIMITS["max_status_age_s"]  # no device is asked
+    core.gate["leased"] = MAX_LEASED  # and nobody is stimulated
     post_device(core, ready=True, coil_c=ROOM_C)
     post_command(core, Command.ARM)
     none = make_artifact(np.zeros((0, len(recording.names))))

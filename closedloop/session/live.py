@@ -21,7 +21,7 @@ from closedloop.core.state import Core, Steps
 from closedloop.core.storage import step_names, to_arrays
 from closedloop.dose.record import DoseRecord
 from closedloop.errors import LoopError, StimulatorError, StreamError
-from closedloop.files import COMPLETE
+from closedloop.files import COMPLETE, INTERRUPTED
 from closedloop.protocols.trigger_rate import fastest_hz, in_tenths
 from closedloop.session.arming import Arming
 from closedloop.session.dose import open_dose
@@ -88,6 +88,26 @@ def run_live(
     ClosedloopError
         Where the stream, the pipeline, the device or the subject's dose record cannot be used.
     """
+    try:
+        _run(outcome, folder, interruption, progress, operator, duration_s, subject)
+    except StimulatorError as error:
+        if outcome.events is None:
+            raise
+        # The loop has run, and its record is whole: only the device could not be left in good order.
+        outcome.status = INTERRUPTED
+        if outcome.trouble is None or str(error) not in outcome.trouble:
+            outcome.trouble = "; ".join(filter(None, (outcome.trouble, str(error))))
+
+
+def _run(
+    outcome: Outcome,
+    folder: SessionFolder,
+    interruption: Interruption,
+    progress: Progress,
+    operator: Operator,
+    duration_s: float | None,
+    subject: str | None,
+) -> None:
     source = outcome.pipeline.source
     assert isinstance(source, Lsl)
     if source.realtime == "required":

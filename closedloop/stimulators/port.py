@@ -5,6 +5,8 @@ driver's own.
 """
 
 import errno
+import os
+import re
 import time
 from types import TracebackType
 from typing import Self
@@ -19,7 +21,12 @@ _WHY = {
     errno.EBUSY: "another program uses it",
     errno.EAGAIN: "another program uses it",
     errno.EWOULDBLOCK: "another program uses it",
+    errno.EISDIR: "it is a folder",
+    errno.ENOTTY: "it is no serial port",
+    errno.EIO: "the device has gone",
 }
+_NUMBER = re.compile(r"[\[(](?:Errno )?(\d+)[\],]")
+"""Of an error that pyserial keeps only in its words."""
 
 
 class Port:
@@ -89,6 +96,8 @@ class Port:
         return taken
 
     def _failure(self, what: str, error: Exception) -> StimulatorError:
-        code = getattr(error, "errno", None)
-        why = _WHY.get(code, str(error)) if code is not None else str(error)
+        code, found = getattr(error, "errno", None), _NUMBER.search(str(error))
+        if code is None and found is not None:
+            code = int(found[1])
+        why = str(error) if code is None else _WHY.get(code, os.strerror(code))
         return StimulatorError(f"{self.name}: the port {self.path} {what}: {why}")

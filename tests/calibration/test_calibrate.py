@@ -103,13 +103,14 @@ def test_the_same_rest_gives_the_same(make_pipeline, make_device, rest):
     assert (again.sd_limit, again.predicted_sd) == (first.sd_limit, first.predicted_sd)
 
 
-def test_when_the_rest_was_recorded_changes_nothing(make_pipeline, make_device, rest):
-    """Live, the clock has run for hours, and what the stimulator says of itself gets old; none is asked at rest."""
+@pytest.mark.parametrize("driver", ["simulated", "magpro"])
+def test_live_or_played_back_real_or_not_rest_is_judged_alike(make_pipeline, make_device, rest, driver):
+    """Live, the clock has run for hours, a status gets old, and a real device asks for a dose record: not at rest."""
     source = {"type": "lsl", "stream": {"type": "EEG"}}
     live = wanting(make_pipeline, 10.0, source=source)
-    device = make_device({"limits.max_status_age_s": 2.0})
+    device = make_device({"driver": driver, "limits.max_status_age_s": 2.0, "limits.max_coil_c": 40.0})
     later = dataclasses.replace(rest, times_s=rest.times_s + 2.0**15)
-    found, expected = calibrate(live, device, later), calibrate(wanting(make_pipeline, 10.0), device, rest)
+    found, expected = calibrate(live, device, later), calibrate(wanting(make_pipeline, 10.0), make_device(), rest)
     assert expected.rest_per_minute >= 10.0
     assert found.rest_per_minute == pytest.approx(expected.rest_per_minute)
     assert found.sd_limit == pytest.approx(expected.sd_limit)

@@ -73,8 +73,10 @@ stimulator: {{device: {device}, intensity: {{percent_of_maximum: 40}}}}
 limits: {{max_pulses: 200, max_lateness_s: 0.01}}
 """
 SIGNALS = ("SIGTERM", "SIGINT")
-STOOD_IN = ("by-line", "by-command", "disabled")
-"""Sessions with a stimulator: fired by a trigger line, by its own command, and disabled by hand in the midst of it."""
+MISHAPS = {"disabled": "press-disable", "unplugged": "pull-plug"}
+"""What a hand does to a stimulator in the midst of a session."""
+STOOD_IN = ("by-line", "by-command", *MISHAPS)
+"""Sessions with a stimulator: fired by a trigger line, by its own command, and those with a mishap."""
 
 
 @dataclass
@@ -437,7 +439,9 @@ def rehearsal(tmp_path_factory):
             programs[name] = stage.run(
                 name, "--duration", DURATION_S, "--subject", device.subject, device=device.device
             )
-        disable(programs["disabled"], stood_in["disabled"].terminal)
+        for name, act in MISHAPS.items():
+            wait_until_armed(programs[name])
+            stood_in[name].terminal.act(act)
         for name, program in programs.items():
             if name != "amplifier":
                 end(program)
@@ -459,12 +463,6 @@ def interrupt(program, number):
     """Send a signal to a session a little after it has been armed."""
     wait_until_armed(program)
     program.process.send_signal(number)
-
-
-def disable(program, terminal):
-    """Press the button that disables a stimulator, a little after its session has been armed."""
-    wait_until_armed(program)
-    terminal.act("press-disable")
 
 
 def lose(terminal):
@@ -502,6 +500,7 @@ def test_a_session_arms_a_stimulator_over_its_port_fires_it_and_leaves_it_disarm
     assert not stood_in.standin.state.enabled
     assert program.session["stimulator"]["model"] == "MagVenture MagPro X100"
     assert program.session["stimulator"]["percent_of_maximum"] == 40.0
+    assert program.summary["calibration"]["rest_per_minute"] > 20.0
     assert (program.session["verified"], program.session["replayable"]) == (True, True)
 
 
@@ -526,6 +525,18 @@ def test_a_session_that_ends_disarmed_has_not_gone_well(rehearsal):
     assert program.session["verified"]
     # A trigger that left before the device's word of its button came meets a device that is disabled.
     assert outcomes(program.events).count("delivered") == rehearsal.stood_in["disabled"].trigger.edges
+
+
+def test_a_session_whose_stimulator_is_unplugged_keeps_all_that_it_has(rehearsal):
+    program, stood_in = rehearsal.programs["unplugged"], rehearsal.stood_in["unplugged"]
+    assert program.status == 2
+    last = program.err.splitlines()[-1]
+    assert last.startswith("error: the session ended disarmed: MagVenture MagPro X100: ")
+    assert last.count(stood_in.terminal.path) == 1
+    assert program.session["status"] == program.summary["status"] == "interrupted"
+    assert (program.session["verified"], program.session["replayable"]) == (True, True)
+    assert program.summary["delivered"] == outcomes(program.events).count("delivered") > 0
+    assert (program.folder / "report.png").exists()
 
 
 def test_what_it_gave_counts_in_the_subjects_dose_record(rehearsal):
