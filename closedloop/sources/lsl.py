@@ -427,12 +427,12 @@ def rest_recording(
 
 
 def check_scale(rest: Recording, *, unit_of: str) -> None:
-    """Refuse EEG that is a million times too small or too large: its unit is not what it says.
+    """Refuse what is no EEG, and EEG that is a million times too small or too large: its unit is not what it says.
 
     Raises
     ------
     StreamError
-        Where the middle one of its channels moves by what no EEG does.
+        Where the middle one of its channels is no number, does not move, or moves by what no EEG does.
     """
     eeg = [place for place, role in enumerate(rest.roles) if role == "eeg"]
     if not eeg:
@@ -440,7 +440,16 @@ def check_scale(rest: Recording, *, unit_of: str) -> None:
     # Differences between neighbouring tenths of a second: offsets and drifts of a raw amplifier do not count.
     length = max(1, round(rest.sfreq / 10.0))
     means = rest.samples[: len(rest.samples) // length * length, eeg].reshape(-1, length, len(eeg)).mean(axis=1)
-    typical_uv = float(np.nanmedian(np.nanmedian(np.abs(np.diff(means, axis=0)), axis=0)))
+    moves_uv = np.abs(np.diff(means, axis=0))
+    known = np.isfinite(moves_uv).any(axis=0)
+    if not known.any():
+        raise StreamError(f"{rest.name}: its EEG is no number throughout: is the amplifier measuring?")
+    typical_uv = float(np.median(np.nanmedian(moves_uv[:, known], axis=0)))
+    if typical_uv == 0.0:
+        raise StreamError(
+            f"{rest.name}: half of its EEG channels or more do not move at all: is the amplifier measuring, and are its "
+            "electrodes connected?"
+        )
     if not PLAUSIBLE_UV[0] <= typical_uv <= PLAUSIBLE_UV[1]:
         raise StreamError(
             f"{rest.name}: its EEG moves by {typical_uv:.3g} µV within a tenth of a second, which no EEG does "

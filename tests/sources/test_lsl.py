@@ -4,6 +4,7 @@ import itertools
 import os
 import time
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -331,6 +332,30 @@ def test_eeg_whose_unit_is_not_what_it_says_is_refused(scale, one_line_error):
 def test_a_rest_without_eeg_channels_has_no_scale_to_check():
     samples = np.zeros((1000, 1))
     check_scale(Recording(("AUX",), ("misc",), SFREQ, samples, np.arange(1000) / SFREQ, "amp"), unit_of="")
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [
+        (np.nan, "its EEG is no number throughout: is the amplifier measuring?"),
+        (
+            7.0,
+            "half of its EEG channels or more do not move at all: is the amplifier measuring, and are its electrodes "
+            "connected?",
+        ),
+    ],
+)
+def test_an_amplifier_that_does_not_measure_is_told_as_that(one_line_error, value, said):
+    names = ("O1", "O2", "P3", "P4")
+    rest = Recording(names, ("eeg",) * 4, SFREQ, np.full((1000, 4), value), np.arange(1000) / SFREQ, "amp")
+    assert one_line_error(StreamError, lambda: check_scale(rest, unit_of="microvolts")) == f"amp: {said}"
+
+
+def test_a_channel_that_measures_nothing_does_not_hide_the_others():
+    rest = rest_of(eeg())[0]
+    samples = rest.samples.copy()
+    samples[:, 0] = np.nan
+    check_scale(replace(rest, samples=samples), unit_of="microvolts")
 
 
 # ---- on the network: this machine's own
