@@ -447,8 +447,8 @@ def check_scale(rest: Recording, *, unit_of: str) -> None:
     typical_uv = float(np.median(np.nanmedian(moves_uv[:, known], axis=0)))
     if typical_uv == 0.0:
         raise StreamError(
-            f"{rest.name}: half of its EEG channels or more do not move at all: is the amplifier measuring, and are its "
-            "electrodes connected?"
+            f"{rest.name}: half of its EEG channels or more do not move at all: is the amplifier measuring, and are "
+            "its electrodes connected?"
         )
     if not PLAUSIBLE_UV[0] <= typical_uv <= PLAUSIBLE_UV[1]:
         raise StreamError(
