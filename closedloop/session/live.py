@@ -133,6 +133,8 @@ def _run(
         trigger_hz = fastest_hz(outcome.pipeline.protocol)
         if trigger_hz is not None:
             stimulator.set_train(1, trigger_hz)
+        if stimulator.status.fault:  # what could not be armed afterwards shall not cost a minute of rest
+            raise StimulatorError(f"{outcome.device.name}: {stimulator.status.fault}")
         facts = stream.facts
         correction_s = stream.correction_s()
         # Wrong labels end here, not after a minute of rest.

@@ -431,6 +431,9 @@ def rehearsal(tmp_path_factory):
         mistaken["too fast"] = stage.run_here(
             "too-fast", "--subject", rapid.subject, device=rapid.device, interval_s=0.03
         )
+        coilless = StoodIn(path, stack, "no-coil")
+        coilless.terminal.act("remove-coil")
+        mistaken["no coil"] = stage.run_here("no-coil", "--subject", coilless.subject, device=coilless.device)
         mistaken["nobody"] = stage.run_here("nobody", device=stood_in["by-line"].device)
         for watcher in watchers:
             watcher.join()
@@ -559,6 +562,13 @@ def test_a_rate_that_the_device_cannot_do_at_that_power_is_refused(rehearsal):
     assert program.status == 2
     last = program.err.splitlines()[-1]
     assert last == "error: Magstim Rapid²: frequency = 33.4 Hz at 40 % is not within 0 to 28"
+    assert not program.folder.exists()
+
+
+def test_a_coil_that_is_missing_ends_it_before_the_rest(rehearsal):
+    program = rehearsal.programs["no coil"]
+    assert program.status == 2
+    assert program.err.splitlines()[-1] == "error: MagVenture MagPro X100: no coil"
     assert not program.folder.exists()
 
 
