@@ -99,8 +99,9 @@ def status_panel(status: Status) -> Panel:
     if status.need:
         grid.add_row("to do", Text(status.need, style="bold red"))
     color = COLORS.get(status.state, "red")
-    title = Text(f" {status.state.upper()} ", style=f"bold white on {color}")
-    return Panel(grid, title=title, title_align="left", subtitle=HELP, subtitle_align="left", border_style=color)
+    state = Text(f" {status.state.upper()} ", style=f"bold white on {color}")
+    # The state stands last: where a library writes to the terminal itself, the top of an older panel stays above.
+    return Panel(grid, title=HELP, title_align="left", subtitle=state, subtitle_align="left", border_style="dim")
 
 
 def status_text(status: Status) -> Text:

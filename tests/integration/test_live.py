@@ -73,8 +73,8 @@ stimulator: {{device: {device}, intensity: {{percent_of_maximum: 40}}}}
 limits: {{max_pulses: 200, max_lateness_s: 0.01}}
 """
 SIGNALS = ("SIGTERM", "SIGINT")
-MISHAPS = {"disabled": "press-disable", "unplugged": "pull-plug"}
-"""What a hand does to a stimulator in the midst of a session."""
+MISHAPS = {"disabled": lambda terminal: terminal.act("press-disable"), "unplugged": StandInTerminal.vanish}
+"""What happens to a stimulator in the midst of a session."""
 STOOD_IN = ("by-line", "by-command", *MISHAPS)
 """Sessions with a stimulator: fired by a trigger line, by its own command, and those with a mishap."""
 
@@ -442,9 +442,9 @@ def rehearsal(tmp_path_factory):
             programs[name] = stage.run(
                 name, "--duration", DURATION_S, "--subject", device.subject, device=device.device
             )
-        for name, act in MISHAPS.items():
+        for name, befall in MISHAPS.items():
             wait_until_armed(programs[name])
-            stood_in[name].terminal.act(act)
+            befall(stood_in[name].terminal)
         for name, program in programs.items():
             if name != "amplifier":
                 end(program)
