@@ -319,6 +319,7 @@ class _Loop:
             now_s = pylsl.local_clock()
             if self._began_s is None and (supervisor.broke or self._has_caught_up(now_s - began_s)):
                 self._began_s = now_s
+                self._watch.has_caught_up()
                 if not supervisor.broke:
                     self._arm(arming)
             self._obey(supervisor, arming)

@@ -128,6 +128,10 @@ class Watch:
         while self._recent[0]["told_s"][-1] < self.newest["told_s"] - WINDOW_S:
             self._recent.popleft()
 
+    def has_caught_up(self) -> None:
+        """Forget how old the samples were that waited during calibration: it says nothing of the stream."""
+        self._recent.clear()
+
     def decision_percentiles(self, percents: Sequence[float]) -> dict[str, float] | None:
         """Return n and percentiles in ms of how long the loop took from a sample to its decision.
 

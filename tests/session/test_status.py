@@ -84,6 +84,13 @@ def test_rate_and_age_are_those_of_the_samples():
     assert (seen.loop_p50_s, seen.loop_p99_s) == (pytest.approx(1e-4, rel=1e-6), pytest.approx(1e-4, rel=1e-6))
 
 
+def test_what_waited_during_calibration_is_not_taken_for_the_streams_delay():
+    watch = watching(sights(100.0, 1.0, age_s=7.0))
+    watch.has_caught_up()
+    watch.follow(sights(108.0, 1.0, age_s=0.004), NO_EVENTS)
+    assert status(watch, 109.0).age_p99_s == pytest.approx(0.004)
+
+
 def test_rates_are_those_of_the_last_seconds_only():
     watch = Watch(0)
     for second in range(30):
