@@ -122,5 +122,7 @@ def degrees_text(statistics: dict[str, Any] | None) -> str:
         return "none"
     bias, spread = statistics["bias_deg"], statistics["circular_sd_deg"]
     interval = statistics["ci95_deg"]
+    if statistics["n"] < 2:
+        return f"bias {bias:+.1f}°, n = 1 (too few for a scatter)"
     between = f" ({interval[0]:.1f} to {interval[1]:.1f})" if interval else " (too few for an interval)"
     return f"bias {bias:+.1f}°, circular SD {spread:.1f}°{between}, n = {statistics['n']}"

@@ -170,9 +170,13 @@ def test_a_session_without_a_pulse_has_a_summary_all_the_same(run):
 TEXTS = {
     "nothing": (None, "none"),
     "no errors": ({"circular_sd_deg": None, "n": 0}, "none"),
-    "without an interval": (
+    "a single pulse": (
         {"n": 1, "bias_deg": -1.26, "circular_sd_deg": 0.0, "ci95_deg": None},
-        "bias -1.3°, circular SD 0.0° (too few for an interval), n = 1",
+        "bias -1.3°, n = 1 (too few for a scatter)",
+    ),
+    "without an interval": (
+        {"n": 2, "bias_deg": -1.26, "circular_sd_deg": 4.0, "ci95_deg": None},
+        "bias -1.3°, circular SD 4.0° (too few for an interval), n = 2",
     ),
     "with an interval": (
         {"n": 30, "bias_deg": 2.0, "circular_sd_deg": 12.34, "ci95_deg": [10.0, 15.06]},
