@@ -24,8 +24,6 @@ OPEN_S = 30.0
 """A device is open, identified and prepared by then."""
 ANSWER_S = 60.0
 """The slowest that is asked of one: an output that falls by 100 % takes 10 s."""
-FASTEST_BY_COMMAND_HZ = 14.0
-"""Of triggers by command: between two of them an exchange has its time."""
 END_S = 10.0
 DRIVER = "closedloop.stimulators.keeper"
 
@@ -55,6 +53,8 @@ class KeptStimulator:
         What it said last, and when it was asked, in s on the system's monotonic clock; -inf before that.
     armed
         Whether it was armed when it was last heard of.
+    notes
+        What it did unasked that the operator should know, one line each; whoever has told it takes it out.
 
     Raises
     ------
@@ -73,6 +73,7 @@ class KeptStimulator:
         self.status = Status(armed=False, ready=False, fault="not heard of yet")
         self.status_s = -float("inf")
         self.armed = self.gone = False
+        self.notes: list[str] = []
 
     def __enter__(self) -> Self:
         try:
@@ -158,11 +159,6 @@ class KeptStimulator:
 
     def set_train(self, pulses: int, frequency_hz: float) -> None:
         """Set what one trigger starts; of 1 pulse the frequency is that of triggers at their fastest."""
-        if isinstance(self._profile.line, CommandLine) and not frequency_hz <= FASTEST_BY_COMMAND_HZ:
-            raise StimulatorError(
-                f"{self._profile.name}: line.kind = command: triggers at {frequency_hz:g} Hz leave no time to hear how "
-                f"the device is (at most {FASTEST_BY_COMMAND_HZ:g} Hz)"
-            )
         self._ask("set_train", pulses, frequency_hz)
         self._wait_for("answer", ANSWER_S)
 
@@ -197,6 +193,8 @@ class KeptStimulator:
         """Take a message in, and return what is wrong, or nothing."""
         if "status" in message:
             self.status, self.status_s = Status(**message["status"]), message["at_s"]
+        if "note" in message:
+            self.notes.append(message["note"])
         self.armed = message.get("armed", False)
         trouble: str = message.get("trouble", message.get("error", ""))
         return trouble

@@ -8,6 +8,7 @@ import pytest
 from closedloop.config.line import LabJackTLine, LabJackU3Line, NiDaqmxLine
 from closedloop.errors import StimulatorError
 from closedloop.standins.labjack_u3 import U3
+from closedloop.stimulators.departure import AT_ANY_TIME
 from closedloop.stimulators.lines.labjack_t import LabJackT
 from closedloop.stimulators.lines.labjack_u3 import LabJackU3
 from closedloop.stimulators.lines.ni_daqmx import NiDaqmx
@@ -77,7 +78,7 @@ def u3(monkeypatch):
 
 def test_the_device_times_the_pulse(u3):
     with LabJackU3(LabJackU3Line(kind="labjack_u3", output="FIO6", width_s=0.0128)) as line:
-        line.fire()
+        line.fire(AT_ANY_TIME)
     (device,) = u3
     assert device.edges == [(5.0, 6, 0), (5.0, 6, 1), (pytest.approx(5.0128), 6, 0)]
     assert device.closed
@@ -90,7 +91,7 @@ def test_a_device_that_fails_is_made_low_and_let_go(u3, fault):
     def use():
         with line:
             vars(u3[0]).update(fault)
-            line.fire()
+            line.fire(AT_ANY_TIME)
 
     with pytest.raises(StimulatorError):
         use()
@@ -117,7 +118,7 @@ def test_a_t_series_device_gets_high_wait_and_low_in_one_call(monkeypatch):
     monkeypatch.setitem(sys.modules, "labjack", SimpleNamespace(ljm=ljm))
     monkeypatch.setitem(sys.modules, "labjack.ljm", ljm)
     with LabJackT(LabJackTLine(kind="labjack_t", device="T4", output="FIO5", width_s=0.002)) as line:
-        line.fire()
+        line.fire(AT_ANY_TIME)
     assert ljm.calls == [
         ("openS", "T4", "USB", "ANY"),
         ("eWriteName", "handle", "FIO5", 0),
@@ -147,7 +148,7 @@ def test_an_output_of_national_instruments_is_moved_and_left_low(monkeypatch):
     monkeypatch.setitem(sys.modules, "nidaqmx", SimpleNamespace(Task=lambda: task))
     with NiDaqmx(NiDaqmxLine(kind="ni_daqmx", output="Dev2/port0/line1", width_s=0.003)) as line:
         assert line.width_s == 0.003
-        line.fire()
+        line.fire(AT_ANY_TIME)
         line.take_back()
     assert task.do_channels.calls == [("add_do_chan", "Dev2/port0/line1")]
     assert task.calls == [("start",), ("write", False), ("write", True), ("write", False), ("write", False), ("close",)]
