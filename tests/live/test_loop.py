@@ -13,10 +13,11 @@ import pylsl
 import pytest
 
 from closedloop.core.atomics import load_acquire, store_release
-from closedloop.core.live import FORESIGHT, LEFT, PORT_BUSY
+from closedloop.core.live import FORESIGHT, HEARTBEAT, LEFT, PORT_BUSY
 from closedloop.core.reasons import Reason
 from closedloop.core.records import Command, EventKind, InputKind
 from closedloop.core.replay import lost_records
+from closedloop.stimulators.heartbeat import Places
 
 OBEYED_S = 0.05
 
@@ -42,6 +43,7 @@ def test_where_no_trigger_is_planned_none_is_foretold(rig):
 
 
 def test_it_leaves_in_shared_memory_when_its_last_trigger_left(rig):
+    assert Places(HEARTBEAT, FORESIGHT, PORT_BUSY).left == LEFT
     assert load_acquire(rig.supervisor._shared, LEFT) == 0
     rig.play(0.5)
     rig.end()

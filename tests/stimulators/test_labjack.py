@@ -1,5 +1,6 @@
 """Vendors' devices: the packets of a LabJack U3, and what the vendors' libraries are asked to do."""
 
+import os
 import sys
 from types import SimpleNamespace
 
@@ -12,6 +13,7 @@ from closedloop.stimulators.departure import AT_ANY_TIME
 from closedloop.stimulators.lines.labjack_t import LabJackT
 from closedloop.stimulators.lines.labjack_u3 import LabJackU3
 from closedloop.stimulators.lines.ni_daqmx import NiDaqmx
+from closedloop.stimulators.lines.pipe_pair import TRIGGER, Replies, ReplyKind, Server
 from closedloop.stimulators.lines.u3_packet import check_reply, low, output_number, pulse
 
 SAID = bytes.fromhex("fa f8 02 00 00 00 00 00 00 00")
@@ -97,6 +99,22 @@ def test_a_device_that_fails_is_made_low_and_let_go(u3, fault):
         use()
     assert u3[0].edges[-1][2] == 0
     assert u3[0].closed
+
+
+@pytest.mark.parametrize("fault", [{"error": 48}, {"damaged": True}])
+def test_of_a_pulse_whose_answer_is_wrong_nothing_is_known(u3, fault):
+    (triggers, to_take), (taken, replies) = os.pipe(), os.pipe()
+    os.set_blocking(taken, False)
+    server = Server(triggers, replies, lambda: 5.0)
+    os.write(to_take, TRIGGER)
+    with LabJackU3(LabJackU3Line(kind="labjack_u3")) as line:
+        vars(u3[0]).update(fault)
+        server.serve(line)  # it ends: the device has failed
+    said = Replies(taken).take()
+    assert [(reply.kind, reply.number) for reply in said] == [(ReplyKind.UNKNOWN, 0), (ReplyKind.FAILED, -1)]
+    assert said[0].fired_s == 5.0
+    for fd in (triggers, to_take, taken, replies):
+        os.close(fd)
 
 
 class Vendor:
