@@ -50,8 +50,8 @@ class Rapid2(MagstimDriver[Rapid2Settings]):
 
     @property
     def recharge_s(self) -> float:
-        """For how long after a pulse it would not fire, in s: it recharges at its highest frequency."""
-        return 1.0 / self._fastest_hz(self._told.state.power)
+        """For how long after a pulse it would not fire, in s: what its highest frequency leaves, up to 100 %."""
+        return 1.0 / self._fastest_hz(min(self._told.state.power, tables.POWERS[-1]))
 
     def set_train(self, pulses: int, frequency_hz: float) -> None:
         """Set what one trigger starts: 1 pulse, or a train of more at a frequency in steps of 0.1 Hz.

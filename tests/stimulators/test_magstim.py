@@ -205,6 +205,15 @@ def test_a_device_that_has_fired_since_was_stopped_by_a_hand(how):
         assert status.fault == "it was disarmed at its front panel, or by an interlock"
 
 
+@pytest.mark.parametrize(("percent", "hz"), [(30, 100), (31, 75), (100, 25), (110, 25)])
+def test_a_rapid_recharges_as_its_highest_frequency_demands(percent, hz):
+    with bench(Rapid2StandIn()) as rig:
+        rig.standin._output.percent = percent  # above 100: a hand has switched enhanced power on
+        rig.driver.status()
+        rig.driver.status()
+        assert rig.driver.recharge_s == pytest.approx(1.0 / hz)
+
+
 def test_a_hot_coil_is_said_within_ten_seconds_and_cannot_be_armed():
     with bench(Magstim200StandIn()) as rig:
         rig.driver.status()
