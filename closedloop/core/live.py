@@ -17,6 +17,7 @@ from numba import types
 from numpy.typing import NDArray
 
 from closedloop.core.atomics import load_acquire, store_release
+from closedloop.core.clock import trigger_time
 from closedloop.core.command import on_command, on_device, on_stream
 from closedloop.core.deadline import next_deadline, on_deadline, on_written
 from closedloop.core.gate import disarm
@@ -25,7 +26,7 @@ from closedloop.core.plan import wanted_leads
 from closedloop.core.reasons import Reason
 from closedloop.core.records import Command, InputKind, Ring, claim, make_ring, publish, room
 from closedloop.core.replay import guarded_sample, has_room, log_input, obey, record_input
-from closedloop.core.state import CORE, MAX_SIGNALS, STEPS, Core, Steps
+from closedloop.core.state import CORE, MAX_SIGNALS, NO_PLAN, STEPS, Core, Steps
 from closedloop.core.wire import LINE, fire, take_back
 from closedloop.estimators.interface import LEAD_STEP_S
 from closedloop.jit import compiled, inner
@@ -46,7 +47,7 @@ UNWATCHED_S = 2.0
 STOP, INLET, TURNS, FAILED, WATCHED, DUE, BUSY = range(7)
 """Places in the loop's ``shared`` integers: disarm and end (Python writes), the inlet to pull from (Python writes;
 the loop takes it out, to 0, where it breaks off), turns so far and 1 for a failure (the loop writes), how often the
-rings were emptied (Python writes), when the next deadline is, in ns (the loop writes), whether the port is in use
+rings were emptied (Python writes), when the next trigger is due, in ns (the loop writes), whether the port is in use
 through which a trigger would fire (its driver's process writes)."""
 PLACES = 8
 """Each of them has a cache line of its own: one writer never slows the other."""
@@ -127,7 +128,9 @@ SHARED = (BUSY + 1) * PLACES
 HEARTBEAT = TURNS * PLACES
 """Which of them goes on for as long as the loop turns."""
 FORESIGHT = DUE * PLACES
-"""Which of them tells when the next trigger is due; it is foreseen for as long as a plan looks ahead."""
+"""Which of them tells when the next trigger is due, as far as a plan looks ahead; where there is none, never."""
+LEFT = FORESIGHT + 1
+"""Which of them tells when the last trigger left, in ns; 0 before the first. One writer, one cache line."""
 PORT_BUSY = BUSY * PLACES
 """Which of them is not 0 while no trigger could be fired by command."""
 _NEVER_S = 9e9
@@ -140,11 +143,12 @@ def make_shared() -> NDArray[np.int64]:
 
 
 @inner
-def _write_trigger(core: Core, line: NDArray[np.void]) -> None:
+def _write_trigger(core: Core, shared: NDArray[np.int64], line: NDArray[np.void]) -> None:
     """Fire, and record how that went: a line that is not ready refuses, and the loop goes on disarmed."""
     before = lsl_local_clock()
     code = fire(line)
     after = lsl_local_clock()
+    store_release(shared, LEFT, int(1e9 * after))
     wire = line[0]
     if wire["n_off"] > 0:
         wire["off_at_s"] = after + wire["off_after_s"]
@@ -185,7 +189,7 @@ def _meet(core: Core, shared: NDArray[np.int64], line: NDArray[np.void], now: fl
     _look_at_port(core, shared, now)
     record_input(core, InputKind.DEADLINE, 0, 0.0, now)
     if on_deadline(core, now):
-        _write_trigger(core, line)
+        _write_trigger(core, shared, line)
 
 
 @inner
@@ -282,7 +286,8 @@ def _turn(
         sleep(inbox.timespec, RETRY_S)
         return
     due = next_deadline(core)
-    store_release(shared, FORESIGHT, int(1e9 * min(due, _NEVER_S)))
+    trigger_s = _NEVER_S if core.plan[0]["status"] == NO_PLAN else trigger_time(core)
+    store_release(shared, FORESIGHT, int(1e9 * min(trigger_s, _NEVER_S)))
     if now >= due:
         _meet(core, shared, line, now)
         return

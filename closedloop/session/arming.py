@@ -93,6 +93,8 @@ class Arming:
         """
         for wrong in self._stimulator.listen():
             self.end(wrong)
+        while self._stimulator.notes:
+            self._say(self._stimulator.notes.pop(0))
         self._tell_device()
         if self._wanted is not None:
             self._follow(self._wanted)

@@ -1,9 +1,10 @@
 """What all drivers share: what they may be asked at which time, and how they refuse."""
 
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import TracebackType
-from typing import NoReturn, Self
+from typing import ClassVar, NoReturn, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,7 +23,14 @@ class BaseDriver:
     ----------
     profile
         Name and limits.
+
+    Attributes
+    ----------
+    fastest_by_command_hz
+        How often it may be fired by its own command; infinite where only its port limits that.
     """
+
+    fastest_by_command_hz: ClassVar[float] = math.inf
 
     def __init__(self, profile: Profile) -> None:
         self._profile, self._name = profile, profile.name
@@ -43,6 +51,14 @@ class BaseDriver:
         self._only_disarmed("the train is changed")
         if pulses != 1:
             self._refuse(f"pulses = {pulses} at {frequency_hz:g} Hz: one trigger starts 1 pulse here")
+
+    @property
+    def recharge_s(self) -> float:
+        """For how long after a pulse it would not fire, as far as its driver knows, in s."""
+        return 0.0
+
+    def note_trigger(self, ago_s: float) -> None:
+        """Take note of when the last trigger left: here nothing depends on it."""
 
     def _only_disarmed(self, what: str) -> None:
         if self._armed:

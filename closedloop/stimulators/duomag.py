@@ -1,13 +1,15 @@
 """A Deymed DuoMAG, set and watched over its virtual serial port."""
 
+import math
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from types import TracebackType
 from typing import ClassVar, Literal
 
 from closedloop.config.model import Model
 from closedloop.errors import StimulatorError
 from closedloop.stimulators import duomag_frames as frames
+from closedloop.stimulators.departure import AT_ANY_TIME
 from closedloop.stimulators.duomag_settings import DuoMagSettings
 from closedloop.stimulators.duomag_stream import DuoMagStream
 from closedloop.stimulators.intensity import whole_percent
@@ -18,6 +20,8 @@ from closedloop.stimulators.status import Identity, Status
 CHARGE_S = 2.0
 """How long it may take to recharge once it is armed."""
 POLL_S = 0.05
+FRESH_S = 0.1
+"""What it told longer ago is not what it was when it was fired."""
 
 
 class DuoMag(SerialDriver[DuoMagSettings, DuoMagStream]):
@@ -37,6 +41,7 @@ class DuoMag(SerialDriver[DuoMagSettings, DuoMagStream]):
     _percent = 0
     _configured = False
     _why_not_ready = "it has not been asked how it is"
+    _told_s = -math.inf
 
     @property
     def identity(self) -> Identity:
@@ -53,6 +58,7 @@ class DuoMag(SerialDriver[DuoMagSettings, DuoMagStream]):
         """Read the device's state; it is armed where its intensity is above 0, and tells no temperature in °C."""
         self._why_not_ready = "it does not say how it is"
         told = self._speak().newest()
+        self._told_s = self._clock()
         fault = "; ".join(self._faults(told))
         ready = self._armed and told.charged and not fault
         self._why_not_ready = "" if ready else fault or "it recharges"
@@ -103,20 +109,23 @@ class DuoMag(SerialDriver[DuoMagSettings, DuoMagStream]):
             self._armed = False
             self._quench()
 
-    def fire(self) -> Literal["yes", "unknown"]:
+    def fire(self, leaving: AbstractContextManager[None] = AT_ANY_TIME) -> Literal["yes", "unknown"]:
         """Fire over the serial line, where timing does not matter: it varies by several ms.
 
         Returns
         -------
-            Whether the stream shows that the device is no longer charged, which a pulse leaves (assumed). The command
-            is sent once; what is unknown counts as delivered.
+            Whether the stream shows that the device is no longer charged, which a pulse leaves (assumed): where it has
+            not told of late that it was, that shows nothing. The command is sent once; what is unknown counts as
+            delivered.
         """
         if not self._armed:
             self._refuse("arm it before it is fired")
-        if self._why_not_ready:  # else what shows the pulse would show already; to ask anew would hold it up by 40 ms
+        known = self._look_again()
+        if self._why_not_ready:  # else what shows the pulse would show already
             self._refuse(f"it is not ready to fire: {self._why_not_ready}")
         self._why_not_ready = "it recharges"  # until it says otherwise
-        return "yes" if self._speak().once(frames.fire(), lambda told: not told.charged) else "unknown"
+        shown = self._speak().once(frames.fire(), lambda told: not told.charged, leaving)
+        return "yes" if shown and known else "unknown"
 
     def _connect(self, port: Port) -> DuoMagStream:
         return DuoMagStream(port, reply_s=self._settings.reply_s)
@@ -142,6 +151,16 @@ class DuoMag(SerialDriver[DuoMagSettings, DuoMagStream]):
         if told.percent != wanted:
             found.append(f"the amplitude was changed by hand from {wanted} to {told.percent} %")
         return found
+
+    def _look_again(self) -> bool:
+        """Take what it has told since it was asked; return whether it has of late. To ask anew would take 40 ms."""
+        told = self._speak().latest()
+        if told is None:
+            return self._clock() - self._told_s <= FRESH_S
+        self._why_not_ready = self._why_not_ready or "; ".join(self._faults(told))
+        if not told.charged:
+            self._why_not_ready = self._why_not_ready or "it recharges"
+        return True
 
     def _charge(self) -> None:
         until_s = self._clock() + CHARGE_S

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 
 from closedloop.errors import StimulatorError
 from closedloop.stimulators.duomag_frames import DuoState, StreamReader
@@ -67,12 +68,27 @@ class DuoMagStream:
             "the knob turned, or the cable pulled?"
         )
 
-    def once(self, sent: bytes, shown: Callable[[DuoState], bool]) -> bool:
-        """Send what must not be sent twice; return whether the stream shows it."""
+    def latest(self) -> DuoState | None:
+        """Return what the stream has told last, without waiting for more; None where no two frames in a row did."""
+        latest = before = None
+        for state in StreamReader().take(self._port.read(0.0)):
+            latest = state if state is not None and state == before else latest
+            before = state
+        return latest
+
+    def once(self, sent: bytes, shown: Callable[[DuoState], bool], leaving: AbstractContextManager[None]) -> bool:
+        """Send what must not be sent twice, within the block; return whether the stream shows it.
+
+        Raises
+        ------
+        StimulatorError
+            Where it could not be sent.
+        """
+        with leaving:
+            self._port.write_at_once(sent)
         try:
-            self._port.write(sent)
             return self._wait_for(shown) is not None
-        except StimulatorError:  # it may have gone out: that is not known, and the next question tells why
+        except StimulatorError:  # it has gone out: whether it was taken is not known, and the next question tells why
             return False
 
     def _wait_for(self, wanted: Callable[[DuoState], bool]) -> DuoState | None:

@@ -1,7 +1,8 @@
-"""Whole numbers in memory that two processes share: one goes on counting, one tells when a trigger is due."""
+"""Whole numbers in memory that two processes share: one goes on counting, two tell of triggers."""
 
 import mmap
 import os
+from collections.abc import Callable
 from types import TracebackType
 from typing import NamedTuple, Self
 
@@ -17,7 +18,7 @@ class Places(NamedTuple):
     turns
         Counted up by each of the loop's turns.
     due
-        When the next trigger is due, in ns on the loop's clock.
+        When the next trigger is due, in ns on the loop's clock; far ahead where none is foreseen.
     busy
         Not 0 while the driver's process uses the port through which a trigger would fire.
     """
@@ -25,6 +26,11 @@ class Places(NamedTuple):
     turns: int
     due: int
     busy: int
+
+    @property
+    def left(self) -> int:
+        """When the last trigger left, in ns on the loop's clock; 0 before the first; it lies beside `due`."""
+        return self.due + 1
 
 
 class Heartbeat:
@@ -82,23 +88,31 @@ class Pulse:
         return now_s - self._seen_s
 
 
-class Due:
-    """Tells when the loop's next trigger is due.
+class Timetable:
+    """Tells of the loop's triggers.
 
     Parameters
     ----------
     fd
         Of the other process's `Heartbeat`.
-    place
-        Of the number that says so, in ns on the loop's clock.
+    places
+        What is where in it.
+    clock
+        The loop's, in s.
     """
 
-    def __init__(self, fd: int, place: int) -> None:
-        self._memory, self._place = _shared(fd, place), place
+    def __init__(self, fd: int, places: Places, clock: Callable[[], float]) -> None:
+        self._memory, self._places, self._clock = _shared(fd, places.left), places, clock
 
-    def after_s(self, now_s: float) -> float:
-        """Return in how long it is due, in s, by the loop's clock; negative where it should have left already."""
-        return 1e-9 * self._memory[self._place] - now_s
+    @property
+    def due_in_s(self) -> float:
+        """In how long the next one is due, in s; negative where it should have left already."""
+        return 1e-9 * self._memory[self._places.due] - self._clock()
+
+    @property
+    def left_ago_s(self) -> float:
+        """For how long none has left, in s."""
+        return self._clock() - 1e-9 * self._memory[self._places.left]
 
 
 class Busy:

@@ -17,6 +17,7 @@ from closedloop.config.device import Stimulator as Profile
 from closedloop.config.installed import load_installed
 from closedloop.config.model import Model
 from closedloop.errors import ConfigError, StimulatorError
+from closedloop.stimulators.departure import AT_ANY_TIME
 from closedloop.stimulators.status import Identity, Status
 
 
@@ -73,8 +74,26 @@ class Stimulator(Protocol):
         """
         ...
 
-    def fire(self) -> Literal["yes", "unknown"]:
-        """Fire by command, at no exact time; return whether it did: unknown counts as delivered."""
+    def fire(self, leaving: AbstractContextManager[None] = AT_ANY_TIME) -> Literal["yes", "unknown"]:
+        """Fire by command, at no exact time; return whether it did: unknown counts as delivered.
+
+        The one write that fires is within the block, which may refuse to be entered, and is waited for by nothing. An
+        error says that it did not fire.
+        """
+        ...
+
+    @property
+    def fastest_by_command_hz(self) -> float:
+        """How often it may be fired by command; infinite where only its port limits that."""
+        ...
+
+    @property
+    def recharge_s(self) -> float:
+        """For how long after a pulse it would not fire, as far as its driver knows, in s; 0 where it does not."""
+        ...
+
+    def note_trigger(self, ago_s: float) -> None:
+        """Take note of when the last trigger left, by whatever line, in s before now."""
         ...
 
     def artifact(self, sfreq: float, eeg: NDArray[np.bool_]) -> NDArray[np.float64]:

@@ -24,8 +24,6 @@ OPEN_S = 30.0
 """A device is open, identified and prepared by then."""
 ANSWER_S = 60.0
 """The slowest that is asked of one: an output that falls by 100 % takes 10 s."""
-FASTEST_BY_COMMAND_HZ = 14.0
-"""Of triggers by command: between two of them an exchange has its time."""
 END_S = 10.0
 DRIVER = "closedloop.stimulators.keeper"
 
@@ -57,6 +55,8 @@ class KeptStimulator:
         Whether it was armed when it was last heard of.
     gone
         Whether the process has ended: nobody speaks to the device any more.
+    notes
+        What it did unasked that the operator should know, one line each; whoever has told it takes it out.
 
     Raises
     ------
@@ -76,6 +76,7 @@ class KeptStimulator:
         self.status_s = -float("inf")
         self.armed = self.gone = False
         self._asked = self._answered = 0
+        self.notes: list[str] = []
 
     def __enter__(self) -> Self:
         try:
@@ -161,11 +162,6 @@ class KeptStimulator:
 
     def set_train(self, pulses: int, frequency_hz: float) -> None:
         """Set what one trigger starts; of 1 pulse the frequency is that of triggers at their fastest."""
-        if isinstance(self._profile.line, CommandLine) and not frequency_hz <= FASTEST_BY_COMMAND_HZ:
-            raise StimulatorError(
-                f"{self._profile.name}: line.kind = command: triggers at {frequency_hz:g} Hz leave no time to hear how "
-                f"the device is (at most {FASTEST_BY_COMMAND_HZ:g} Hz)"
-            )
         self._ask("set_train", pulses, frequency_hz)
         self._wait_for("answer", ANSWER_S)
 
@@ -207,6 +203,8 @@ class KeptStimulator:
         """Take a message in, and return what is wrong, or nothing."""
         if "status" in message:
             self.status, self.status_s = Status(**message["status"]), message["at_s"]
+        if "note" in message:
+            self.notes.append(message["note"])
         self.armed = message.get("armed", False)
         self._answered += "answer" in message
         trouble: str = message.get("trouble", message.get("error", ""))

@@ -2,13 +2,14 @@
 
 import math
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from types import TracebackType
 from typing import ClassVar, Literal
 
 from closedloop.config.model import Model
 from closedloop.errors import StimulatorError
 from closedloop.stimulators import magpro_frames as frames
+from closedloop.stimulators.departure import AT_ANY_TIME
 from closedloop.stimulators.intensity import whole_percent
 from closedloop.stimulators.magpro_faults import faults_of
 from closedloop.stimulators.magpro_link import MagProLink
@@ -136,7 +137,7 @@ class MagPro(SerialDriver[MagProSettings, MagProLink]):
             self._armed = False
             self._disable()
 
-    def fire(self) -> Literal["yes", "unknown"]:
+    def fire(self, leaving: AbstractContextManager[None] = AT_ANY_TIME) -> Literal["yes", "unknown"]:
         """Fire one pulse over the serial line, where timing does not matter: it varies by several ms.
 
         Returns
@@ -148,7 +149,7 @@ class MagPro(SerialDriver[MagProSettings, MagProLink]):
             self._refuse("arm it before it is fired")
         if self._pulses != 1:
             self._refuse(f"a train of {self._pulses} pulses starts by the trigger input only")
-        return "yes" if self._speak().fire() else "unknown"
+        return "yes" if self._speak().fire(leaving) else "unknown"
 
     def _connect(self, port: Port) -> MagProLink:
         port.drain()

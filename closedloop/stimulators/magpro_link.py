@@ -1,6 +1,7 @@
 """Exchanges with a MagPro: what is lost or damaged on the wire is asked again, so long as asking twice does no harm."""
 
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 
 from closedloop.errors import StimulatorError
 from closedloop.stimulators import magpro_frames as frames
@@ -75,17 +76,18 @@ class MagProLink:
         """Ask for the status, with what has to be sent before it each time, if anything."""
         return frames.DeviceStatus.parse(self.ask(frame, frames.STATUS, "status"))
 
-    def fire(self) -> bool:
-        """Fire one pulse, once and never again; return whether the device told of it.
+    def fire(self, leaving: AbstractContextManager[None]) -> bool:
+        """Fire one pulse, once and never again, within the block; return whether the device told of it.
 
         Raises
         ------
         StimulatorError
-            Where the port failed before anything was sent.
+            Where the command could not be sent.
         """
         self.catch_up()
+        with leaving:
+            self._port.write_at_once(frames.fire())
         try:
-            self._port.write(frames.fire())
             return self._wait_for(lambda body: frames.pulse_slope(body) is not None) is not None
         except StimulatorError:  # the pulse may have gone out: it is unknown, and the next exchange tells why
             return False

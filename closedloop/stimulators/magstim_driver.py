@@ -5,14 +5,16 @@ which is also the keep-alive, has to be called at least every `status_every_s`. 
 a pulse that is asked for by serial line comes 5 to 15 ms later, and never after the same time.
 """
 
+import math
 from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Literal
+from contextlib import AbstractContextManager, contextmanager
+from typing import ClassVar, Literal
 
 from closedloop.errors import StimulatorError
 from closedloop.stimulators import magstim_frames as frames
+from closedloop.stimulators.departure import AT_ANY_TIME
 from closedloop.stimulators.intensity import whole_percent
-from closedloop.stimulators.magstim_faults import LAPSED, fault_in_words
+from closedloop.stimulators.magstim_faults import DISARMED, fault_in_words
 from closedloop.stimulators.magstim_frames import Instrument, Rapid, Verdict
 from closedloop.stimulators.magstim_session import MagstimSession, S
 from closedloop.stimulators.status import Status
@@ -24,12 +26,19 @@ SLEW_DOWN_S, SLEW_UP_S, SLEW_MARGIN_S = 0.1, 0.01, 0.1
 """What the output takes for each percent, and what is waited beside it."""
 STATUS_ARMED_S, STATUS_STANDBY_S = 0.5, 5.0
 """Half of what the device allows."""
+IDLE_S, LAPSED_S = 60.0, 59.0
+"""So long an armed device waits for a trigger until its timer disarms it; and so long at least, where it was the timer
+that disarmed it."""
+BY_HAND = "it was disarmed at its front panel, or by an interlock"
 TEMPERATURE_EVERY_S = 10.0
 """It takes turns in `status` with what changes faster."""
 
 
 class MagstimDriver(MagstimSession[S]):
     """A Magstim stimulator; use it in a ``with`` block, from one thread."""
+
+    fastest_by_command_hz: ClassVar[float] = 1.0
+    _idle_from_s = -math.inf
 
     @property
     def status_every_s(self) -> float:
@@ -100,16 +109,22 @@ class MagstimDriver(MagstimSession[S]):
         if Instrument.ERROR in told.instrument:
             told.error = self._command(frames.TELL_ERROR, "asked for its error")
         fault = fault_in_words(told, armed=self._armed)
+        lapsed = fault == DISARMED and self._clock() - self._idle_from_s >= LAPSED_S
+        fault = "" if lapsed else BY_HAND if fault == DISARMED else fault
         return Status(
             armed=told.on,
             ready=told.ready and not fault,
             fault=fault,
             percent_of_maximum=float(told.state.power),
             coil_temperature_c=told.coil_temperature_c,
-            lapsed=fault == LAPSED,
+            lapsed=lapsed,
         )
 
-    def fire(self) -> Literal["yes", "unknown"]:
+    def note_trigger(self, ago_s: float) -> None:
+        """Take note of when the last trigger left, in s before now: the device's timer may have begun anew with it."""
+        self._idle_from_s = max(self._idle_from_s, self._clock() - ago_s)
+
+    def fire(self, leaving: AbstractContextManager[None] = AT_ANY_TIME) -> Literal["yes", "unknown"]:
         """Ask for a pulse by serial line, once, and return whether the device confirms it.
 
         The pulse comes 5 to 15 ms later and never after the same time, so it can keep no phase. Count it as delivered
@@ -118,15 +133,13 @@ class MagstimDriver(MagstimSession[S]):
         Raises
         ------
         StimulatorError
-            Where the device is not armed, or says that it does not fire.
+            Where the device is not armed, cannot be told, or says that it does not fire.
         """
         link = self._speak()
         if not self._armed:
             self._refuse("it cannot fire: it is not armed")
-        try:
-            reply = link.ask_once(frames.FIRE)
-        except StimulatorError:  # of the port, which may have failed behind the command; `status` will say so
-            return "unknown"
+        self.note_trigger(0.0)
+        reply = link.ask_once(frames.FIRE, leaving)
         if reply is None or reply.verdict is Verdict.UNKNOWN:
             return "unknown"
         if reply.value is None:
@@ -145,6 +158,7 @@ class MagstimDriver(MagstimSession[S]):
 
     def _arm(self) -> None:
         reply = self._speak().ask(frames.ARM)
+        self.note_trigger(0.0)
         told = self._told
         self._tell()
         # A conflict is also what an armed device may answer to a second command, sent since the first answer was lost.

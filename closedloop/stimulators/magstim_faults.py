@@ -7,8 +7,7 @@ from closedloop.stimulators.magstim_frames import Instrument, Rapid, State
 
 HOT_C = 40.0
 """Above it the device disarms and cannot be armed."""
-LAPSED = "disarmed by itself"
-"""Alone, it means that the device has waited for a trigger for longer than it does."""
+DISARMED = "disarmed by itself"
 
 
 @dataclass
@@ -64,7 +63,7 @@ def fault_in_words(told: Told, *, armed: bool) -> str:
     if Instrument.REMOTE not in told.instrument:
         faults.append("remote control lost")
     if armed and not told.on:
-        faults.append(LAPSED)
+        faults.append(DISARMED)
     if told.on and not armed:
         faults.append("armed, and not by the driver")
     return "; ".join(faults + _changes(told))

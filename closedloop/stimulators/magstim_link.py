@@ -1,6 +1,7 @@
 """Exchanges with a Magstim over a wire that may lose, turn, split and merge bytes."""
 
 import time
+from contextlib import AbstractContextManager
 from typing import TypeVar
 
 from closedloop.errors import StimulatorError
@@ -14,7 +15,7 @@ REPLY_TIMEOUT_S = 0.1
 QUIET_S = 0.05
 """After so long nothing that is late comes any more."""
 ATTEMPTS = 3
-"""So many take 0.4 s at worst: with a status each 0.5 s, an armed device still hears of its host within its 1 s."""
+"""So many take 0.45 s at worst: with a status each 0.5 s, an armed device still hears of its host within its 1 s."""
 MOST_BYTES = 256
 """More without an answer in them is noise."""
 
@@ -37,7 +38,7 @@ class Link:
 
     def __init__(self, port: Port) -> None:
         self._port = port
-        self._late_s = QUIET_S  # at first whatever an earlier program left behind is late
+        port.drain(QUIET_S)  # whatever an earlier program left behind is late
         self.recovered = self.refused = 0
 
     def ask(self, request: Request[T], *, probe: bool = False) -> Reply[T]:
@@ -52,7 +53,9 @@ class Link:
         """
         heard, refusal = False, None
         for attempt in range(ATTEMPTS):
-            reply, data = self._exchange(request)
+            self._port.drain()
+            self._port.write(request.data)
+            reply, data = self._hear(request)
             heard = heard or bool(data)
             if reply is not None and reply.verdict in (Verdict.ACCEPTED, Verdict.CONFLICT):
                 self.recovered += attempt > 0
@@ -66,16 +69,28 @@ class Link:
         what = f"sends nothing that is whole in {ATTEMPTS} attempts" if heard else "does not answer"
         raise StimulatorError(f"{self._port.name}: the device at {self._port.path} {what}")
 
-    def ask_once(self, request: Request[T]) -> Reply[T] | None:
-        """Send a request that must not be sent twice; return its answer, or None where none came whole."""
-        reply, _ = self._exchange(request)
+    def ask_once(self, request: Request[T], leaving: AbstractContextManager[None]) -> Reply[T] | None:
+        """Send a request that must not be sent twice; return its answer, or None where none came whole.
+
+        Nothing is waited for before it leaves, within the block.
+
+        Raises
+        ------
+        StimulatorError
+            Where it could not be sent.
+        """
+        self._port.read(0.0)  # what is late, if anything is
+        with leaving:
+            self._port.write_at_once(request.data)
+        try:
+            reply, _ = self._hear(request)
+        except StimulatorError:  # behind the request; whatever is asked next will say so
+            reply = None
         self.refused += reply is None or reply.verdict is not Verdict.ACCEPTED
         return reply
 
-    def _exchange(self, request: Request[T]) -> tuple[Reply[T] | None, bytes]:
-        self._port.drain(self._late_s)
-        self._late_s = QUIET_S
-        self._port.write(request.data)
+    def _hear(self, request: Request[T]) -> tuple[Reply[T] | None, bytes]:
+        """Return the answer, and what came; where that is not whole, wait until nothing late can come any more."""
         buffer = b""
         until_s = time.monotonic() + REPLY_TIMEOUT_S  # the wire's own time, whatever clock a driver has
         while len(buffer) < MOST_BYTES and (left_s := until_s - time.monotonic()) > 0.0:
@@ -85,9 +100,8 @@ class Link:
             buffer += data
             reply = find_reply(buffer, request)
             if reply is not None:
-                self._late_s = 0.0
                 return reply, buffer
-        if buffer != b"?":
-            return None, buffer
-        self._late_s = 0.0  # nothing followed it
-        return Reply(Verdict.UNKNOWN), buffer
+        if buffer == b"?":  # nothing followed it
+            return Reply(Verdict.UNKNOWN), buffer
+        self._port.drain(QUIET_S)
+        return None, buffer

@@ -48,6 +48,11 @@ class Rapid2(MagstimDriver[Rapid2Settings]):
         by_rule_s = tables.rest_s(tables.energy_j(state.power), decihertz / 10, pulses)
         return max(by_rule_s, state.wait_deciseconds / 10)
 
+    @property
+    def recharge_s(self) -> float:
+        """For how long after a pulse it would not fire, in s: what its highest frequency leaves, up to 100 %."""
+        return 1.0 / self._fastest_hz(min(self._told.state.power, tables.POWERS[-1]))
+
     def set_train(self, pulses: int, frequency_hz: float) -> None:
         """Set what one trigger starts: 1 pulse, or a train of more at a frequency in steps of 0.1 Hz.
 
@@ -84,7 +89,7 @@ class Rapid2(MagstimDriver[Rapid2Settings]):
             self._refuse(f"pulses = {pulses} is not within 1 to {most}")
         if not (math.isfinite(frequency_hz) and abs(10 * frequency_hz - round(10 * frequency_hz)) < 1e-6):
             self._refuse(f"frequency = {frequency_hz:g} Hz is not in steps of 0.1")
-        fastest_hz = tables.fastest_hz(percent, mains_v=self._settings.mains_v, variant=self._settings.variant)
+        fastest_hz = self._fastest_hz(percent)
         slowest_hz = 0.1 if pulses > 1 else 0.0
         if not slowest_hz <= frequency_hz <= fastest_hz:
             self._refuse(f"frequency = {frequency_hz:g} Hz at {percent} % is not within {slowest_hz:g} to {fastest_hz}")
@@ -97,6 +102,9 @@ class Rapid2(MagstimDriver[Rapid2Settings]):
                 f"{pulses / frequency_hz:.1f} s, longer than {longest_s:.1f}"
             )
         return round(10 * frequency_hz)
+
+    def _fastest_hz(self, percent: int) -> int:
+        return tables.fastest_hz(percent, mains_v=self._settings.mains_v, variant=self._settings.variant)
 
     def _check_model(self, version: str) -> None:
         number = re.fullmatch(r"V?(\d+)(\.\d+)*", version)

@@ -71,6 +71,18 @@ class Port:
         except (serial.SerialException, OSError) as error:
             raise self._failure("cannot be written", error) from None
 
+    def write_at_once(self, data: bytes) -> None:
+        """Send bytes without waiting: where the port takes not all of them now, that is an error, as no other error is.
+
+        What was taken then is no whole command: no device acts on it.
+        """
+        try:
+            written = os.write(self._serial.fileno(), data)
+        except (serial.SerialException, OSError) as error:
+            raise self._failure("cannot be written", error) from None
+        if written != len(data):
+            raise StimulatorError(f"{self.name}: the port {self.path} took {written} of {len(data)} bytes")
+
     def read(self, timeout_s: float) -> bytes:
         """Return what has arrived, after waiting for the first byte for so long at most; empty where none came."""
         try:

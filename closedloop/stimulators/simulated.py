@@ -5,6 +5,7 @@ played back after it what the profile says: saturation of the amplifier, the dec
 charge, the muscles' twitch, and at a set delay the step that the recharging capacitor makes.
 """
 
+from contextlib import AbstractContextManager
 from typing import ClassVar, Literal
 
 import numpy as np
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 
 from closedloop.config.device import Artifact, Stimulator
 from closedloop.config.model import Model
+from closedloop.stimulators.departure import AT_ANY_TIME
 from closedloop.stimulators.driver import SilentDriver
 from closedloop.stimulators.intensity import check_percent
 from closedloop.stimulators.status import Identity, Status
@@ -56,11 +58,12 @@ class SimulatedStimulator(SilentDriver):
         """Say how it is: ready while it is armed, and never warm."""
         return Status(self._armed, self._armed, "", self._percent_of_maximum, ROOM_C)
 
-    def fire(self) -> Literal["yes"]:
+    def fire(self, leaving: AbstractContextManager[None] = AT_ANY_TIME) -> Literal["yes"]:
         """Fire by command, which nobody hears."""
         if not self._armed:
             self._refuse("arm it before it fires")
-        return "yes"
+        with leaving:
+            return "yes"
 
     @property
     def percent_of_maximum(self) -> float:

@@ -5,6 +5,7 @@ talks to nothing. It holds a session to the profile's limits, and its pulses cou
 real device; what the device really does, the operator alone sees.
 """
 
+from contextlib import AbstractContextManager
 from typing import Annotated, ClassVar, NoReturn
 
 from pydantic import Field
@@ -12,6 +13,7 @@ from pydantic import Field
 from closedloop.config.device import Stimulator as Profile
 from closedloop.config.line import CommandLine
 from closedloop.config.model import Model
+from closedloop.stimulators.departure import AT_ANY_TIME
 from closedloop.stimulators.driver import SilentDriver
 from closedloop.stimulators.intensity import check_percent
 from closedloop.stimulators.status import Identity, Status
@@ -73,6 +75,7 @@ class TriggerOnly(SilentDriver):
         check_percent(percent_of_maximum, self._profile)
         self._only_disarmed("the intensity is changed")
 
-    def fire(self) -> NoReturn:
+    def fire(self, leaving: AbstractContextManager[None] = AT_ANY_TIME) -> NoReturn:
         """Refuse: no command reaches it."""
+        del leaving
         self._refuse("it fires at its trigger input only: no command reaches it")

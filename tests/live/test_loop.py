@@ -13,10 +13,11 @@ import pylsl
 import pytest
 
 from closedloop.core.atomics import load_acquire, store_release
-from closedloop.core.live import FORESIGHT, PORT_BUSY
+from closedloop.core.live import FORESIGHT, HEARTBEAT, LEFT, PORT_BUSY
 from closedloop.core.reasons import Reason
 from closedloop.core.records import Command, EventKind, InputKind
 from closedloop.core.replay import lost_records
+from closedloop.stimulators.heartbeat import Places
 
 OBEYED_S = 0.05
 
@@ -32,6 +33,22 @@ def test_it_foretells_its_triggers_in_shared_memory(rig):
     assert left_s.size >= 3
     for trigger_s in left_s:
         assert at_s[np.abs(due_s - trigger_s) < 1e-3].min() < trigger_s - 0.005
+
+
+def test_where_no_trigger_is_planned_none_is_foretold(rig):
+    rig.play(0.3)
+    rig.wait(0.3)  # no sample comes: other deadlines go on
+    assert 1e-9 * load_acquire(rig.supervisor._shared, FORESIGHT) > pylsl.local_clock() + 1e6
+    rig.end()
+
+
+def test_it_leaves_in_shared_memory_when_its_last_trigger_left(rig):
+    assert Places(HEARTBEAT, FORESIGHT, PORT_BUSY).left == LEFT
+    assert load_acquire(rig.supervisor._shared, LEFT) == 0
+    rig.play(0.5)
+    rig.end()
+    told_s = 1e-9 * load_acquire(rig.supervisor._shared, LEFT)
+    assert 0.0 <= told_s - rig.delivered()["trigger_s"][-1] < 0.005
 
 
 def test_while_the_port_is_in_use_by_which_it_fires_nothing_does(rig, pipe):

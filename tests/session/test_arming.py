@@ -24,7 +24,7 @@ class Kept:
     def __init__(self):
         self.armed = self.gone = self.really_armed = False
         self.status, self.status_s = Status(armed=False, ready=False), -np.inf
-        self.asked, self.words = deque(), []
+        self.asked, self.words, self.notes = deque(), [], []
 
     @property
     def settled(self):
@@ -194,6 +194,13 @@ def test_without_its_process_nothing_is_armed_and_every_key_is_answered(rig):
     rig.settle()
     assert rig.said[-1] == f"not armed: {need}"
     assert (rig.arming.need, rig.gate.armed) == (need, False)
+
+
+def test_what_the_process_did_unasked_is_told(rig):
+    rig.kept.notes.append("its own timer had disarmed it; it was armed again")
+    rig.look()
+    rig.look()
+    assert rig.said == ["its own timer had disarmed it; it was armed again"]
 
 
 class AnyOrder(RuleBasedStateMachine):

@@ -1,6 +1,7 @@
 """The DuoMAG's driver against its stand-in, over a pseudo-terminal; the test's own clock runs ahead as it is asked."""
 
 import itertools
+import time
 from contextlib import contextmanager
 
 import pytest
@@ -208,6 +209,38 @@ def test_a_device_that_does_not_recharge_is_not_armed():
         rig.device._charged_s = float("inf")
         assert refusal(arm, rig.driver) == "it did not recharge within 2 s"
         assert rig.device.percent == 0
+
+
+class Quiet(StandIn):
+    """Tells nothing for a while, until it is spoken to."""
+
+    quiet = False
+
+    def receive(self, data, now_s):
+        self.quiet = False
+        return super().receive(data, now_s)
+
+    def pass_time(self, now_s):
+        return b"" if self.quiet else super().pass_time(now_s)
+
+
+def test_a_pulse_after_a_silence_is_unknown():
+    with open_rig(Quiet()) as rig, rig.driver.armed():
+        assert rig.driver.status().ready
+        rig.device.quiet = True
+        time.sleep(0.03)  # far longer by its own fast clock
+        rig.driver._speak().latest()  # what it had still said is not there any more
+        assert rig.driver.fire() == "unknown"
+    assert len(rig.device.pulses_s) == 1
+
+
+def test_what_it_told_last_counts_when_it_is_fired():
+    with open_rig(recharge_delay_ms=1270.0) as rig, rig.driver.armed():
+        assert rig.driver.status().ready
+        assert rig.terminal.trigger()
+        time.sleep(0.03)  # it tells a state each 2 ms or so, by its own fast clock
+        assert refusal(rig.driver.fire) == "it is not ready to fire: it recharges"
+    assert len(rig.device.pulses_s) == 1
 
 
 class Deaf(StandIn):

@@ -16,9 +16,10 @@ from closedloop.config.load import load_device
 from closedloop.errors import StimulatorError
 from closedloop.standins.table import SETTINGS, STANDINS
 from closedloop.standins.terminal import NO_FAULTS, Terminal, WireFaults
+from closedloop.stimulators.asking import HELD_BACK_S
 from closedloop.stimulators.channel import Channel, ChannelEndedError
 from closedloop.stimulators.heartbeat import Heartbeat, Places, Pulse
-from closedloop.stimulators.keeper import HELD_BACK_S, REPORT_S
+from closedloop.stimulators.keeper import REPORT_S
 from closedloop.stimulators.kept import KeptStimulator
 from closedloop.stimulators.lines.pipe_pair import ReplyKind
 
@@ -219,6 +220,19 @@ def test_a_coil_that_is_taken_off_disarms_and_says_so():
         assert bench.until(lambda: kept.armed) == []
 
 
+def test_a_stop_has_the_last_word():
+    with bench_of("magstim-200-squared") as bench, bench.kept as kept:
+        bench.arm()
+        time.sleep(0.3)
+        bench.terminal.act("press-stop")
+        (wrong,) = bench.until(lambda: not kept.armed)
+        assert wrong == "Magstim 200²: it was disarmed at its front panel, or by an interlock"
+        time.sleep(0.4)
+        assert bench.until(lambda: True) == []
+        assert kept.notes == []
+        assert not bench.on
+
+
 def test_a_hand_that_disables_it_has_the_last_word():
     with bench_of("magventure-x100") as bench, bench.kept as kept:
         bench.arm()
@@ -360,16 +374,31 @@ def test_a_trigger_while_it_is_disarmed_fires_nothing_and_says_so(commanded):
     assert len(bench.standin.pulses_s) == 0
 
 
-def test_a_port_that_vanishes_is_no_pulse_and_disarms():
+@pytest.mark.parametrize("name", DEVICES)
+def test_a_port_that_vanishes_is_no_pulse_and_disarms(name):
     with ExitStack() as stack:
-        bench = stack.enter_context(bench_of("magventure-x100", by_command=True))
-        stack.enter_context(pytest.raises(StimulatorError, match="it may still be enabled"))
+        bench = stack.enter_context(bench_of(name, by_command=True))
+        stack.enter_context(pytest.raises(StimulatorError, match=r"may still be|cannot be"))
         line = stack.enter_context(stack.enter_context(bench.kept).open_line())
         bench.arm()
+        bench.until(lambda: bench.kept.status.ready)
         bench.terminal.vanish()
         (reply,) = fire(bench, line)
-        assert reply.kind in {ReplyKind.FAILED, ReplyKind.FIRED}  # it may have left, for all that the driver can tell
+        assert reply.kind is ReplyKind.FAILED
+        assert np.isnan(reply.fired_s)
         bench.until(lambda: not bench.kept.armed)
+        assert len(bench.standin.pulses_s) == 0
+
+
+@pytest.mark.parametrize("name", ["magstim-200-squared", "magstim-bistim-squared", "magstim-rapid-squared"])
+def test_a_magstim_is_fired_by_its_command_once_a_second_at_most(name):
+    with bench_of(name, by_command=True) as bench, bench.kept as kept:
+        kept.configure()
+        kept.set_train(1, 1.0)
+        with pytest.raises(StimulatorError, match=r"at 1\.1 Hz are too fast for its command \(at most 1 Hz\)$"):
+            kept.set_train(1, 1.1)
+    with bench_of(name) as bench, bench.kept as kept:  # at its trigger input that is no limit
+        kept.set_train(1, 1.1)
 
 
 @pytest.mark.parametrize("stopped", [False, True], ids=["killed", "stopped for a while"])
@@ -425,9 +454,8 @@ def test_what_the_device_does_not_confirm_is_not_known(commanded):
 
 def test_triggers_that_leave_no_time_to_hear_of_the_device_are_refused(commanded):
     bench, _ = commanded
-    with pytest.raises(
-        StimulatorError, match=r"triggers at 20 Hz leave no time to hear how the device is \(at most 14 Hz"
-    ):
+    why = r"(leave no time to hear how the device is \(at most 10|are too fast for its command \(at most 1)"
+    with pytest.raises(StimulatorError, match=rf"line\.kind = command: triggers at 20 Hz {why} Hz\)$"):
         bench.kept.set_train(1, 20.0)
 
 
@@ -443,3 +471,49 @@ def test_the_port_is_kept_free_for_a_trigger_but_not_for_ever(commanded):
     assert gaps_s.min() > REPORT_S + 0.9 * HELD_BACK_S
     assert gaps_s.max() < 0.9
     assert bench.on
+
+
+def test_triggers_that_come_quickly_hold_no_question_back_for_ever():
+    with bench_of("magventure-x100", by_command=True) as bench, bench.kept as kept, kept.open_line() as line:
+        bench.arm()
+        receive = bench.standin.receive
+
+        def answer_late(data, now_s):
+            time.sleep(0.02)
+            return receive(data, now_s)
+
+        bench.standin.receive = answer_late
+        oldest_s, due_s = 0.0, pylsl.local_clock() + 0.1
+        for _ in range(30):
+            bench.foresee(due_s)
+            while (left_s := due_s - pylsl.local_clock()) > 0.0:
+                kept.listen()
+                line.take_replies()
+                time.sleep(min(0.005, left_s))
+            oldest_s = max(oldest_s, time.monotonic() - kept.status_s)
+            if not bench.heartbeat.integers[BUSY]:
+                os.write(line.fd, line.on)
+            due_s += 1.0 / 14.0
+        assert kept.armed
+        assert oldest_s < 1.0
+
+
+@pytest.mark.parametrize("hz", [5.0, 10.0])
+def test_a_train_by_a_trigger_line_never_finds_it_not_ready(hz):
+    with bench_of("magstim-rapid-squared") as bench, bench.kept as kept:
+        bench.arm()
+        bench.until(lambda: kept.status.ready)
+        refused, due_s = [], pylsl.local_clock() + 0.1
+        for number in range(int(3 * hz)):
+            bench.foresee(due_s)
+            while (left_s := due_s - pylsl.local_clock()) > 0.0:
+                assert kept.listen() == []
+                time.sleep(min(0.005, left_s))
+            if not kept.status.ready or time.monotonic() - kept.status_s > 1.0:
+                refused.append(number)
+            else:
+                assert bench.terminal.trigger()
+                bench.heartbeat.integers[PLACES.left] = int(1e9 * pylsl.local_clock())
+            due_s += 1.0 / hz
+        assert refused == []
+        assert len(bench.standin.pulses_s) == int(3 * hz)

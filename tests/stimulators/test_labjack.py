@@ -1,5 +1,6 @@
 """Vendors' devices: the packets of a LabJack U3, and what the vendors' libraries are asked to do."""
 
+import os
 import sys
 from types import SimpleNamespace
 
@@ -8,9 +9,11 @@ import pytest
 from closedloop.config.line import LabJackTLine, LabJackU3Line, NiDaqmxLine
 from closedloop.errors import StimulatorError
 from closedloop.standins.labjack_u3 import U3
+from closedloop.stimulators.departure import AT_ANY_TIME
 from closedloop.stimulators.lines.labjack_t import LabJackT
 from closedloop.stimulators.lines.labjack_u3 import LabJackU3
 from closedloop.stimulators.lines.ni_daqmx import NiDaqmx
+from closedloop.stimulators.lines.pipe_pair import TRIGGER, Replies, ReplyKind, Server
 from closedloop.stimulators.lines.u3_packet import check_reply, low, output_number, pulse
 
 SAID = bytes.fromhex("fa f8 02 00 00 00 00 00 00 00")
@@ -77,7 +80,7 @@ def u3(monkeypatch):
 
 def test_the_device_times_the_pulse(u3):
     with LabJackU3(LabJackU3Line(kind="labjack_u3", output="FIO6", width_s=0.0128)) as line:
-        line.fire()
+        line.fire(AT_ANY_TIME)
     (device,) = u3
     assert device.edges == [(5.0, 6, 0), (5.0, 6, 1), (pytest.approx(5.0128), 6, 0)]
     assert device.closed
@@ -90,12 +93,28 @@ def test_a_device_that_fails_is_made_low_and_let_go(u3, fault):
     def use():
         with line:
             vars(u3[0]).update(fault)
-            line.fire()
+            line.fire(AT_ANY_TIME)
 
     with pytest.raises(StimulatorError):
         use()
     assert u3[0].edges[-1][2] == 0
     assert u3[0].closed
+
+
+@pytest.mark.parametrize("fault", [{"error": 48}, {"damaged": True}])
+def test_of_a_pulse_whose_answer_is_wrong_nothing_is_known(u3, fault):
+    (triggers, to_take), (taken, replies) = os.pipe(), os.pipe()
+    os.set_blocking(taken, False)
+    server = Server(triggers, replies, lambda: 5.0)
+    os.write(to_take, TRIGGER)
+    with LabJackU3(LabJackU3Line(kind="labjack_u3")) as line:
+        vars(u3[0]).update(fault)
+        server.serve(line)  # it ends: the device has failed
+    said = Replies(taken).take()
+    assert [(reply.kind, reply.number) for reply in said] == [(ReplyKind.UNKNOWN, 0), (ReplyKind.FAILED, -1)]
+    assert said[0].fired_s == 5.0
+    for fd in (triggers, to_take, taken, replies):
+        os.close(fd)
 
 
 class Vendor:
@@ -117,7 +136,7 @@ def test_a_t_series_device_gets_high_wait_and_low_in_one_call(monkeypatch):
     monkeypatch.setitem(sys.modules, "labjack", SimpleNamespace(ljm=ljm))
     monkeypatch.setitem(sys.modules, "labjack.ljm", ljm)
     with LabJackT(LabJackTLine(kind="labjack_t", device="T4", output="FIO5", width_s=0.002)) as line:
-        line.fire()
+        line.fire(AT_ANY_TIME)
     assert ljm.calls == [
         ("openS", "T4", "USB", "ANY"),
         ("eWriteName", "handle", "FIO5", 0),
@@ -147,7 +166,7 @@ def test_an_output_of_national_instruments_is_moved_and_left_low(monkeypatch):
     monkeypatch.setitem(sys.modules, "nidaqmx", SimpleNamespace(Task=lambda: task))
     with NiDaqmx(NiDaqmxLine(kind="ni_daqmx", output="Dev2/port0/line1", width_s=0.003)) as line:
         assert line.width_s == 0.003
-        line.fire()
+        line.fire(AT_ANY_TIME)
         line.take_back()
     assert task.do_channels.calls == [("add_do_chan", "Dev2/port0/line1")]
     assert task.calls == [("start",), ("write", False), ("write", True), ("write", False), ("write", False), ("close",)]

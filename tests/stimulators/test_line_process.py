@@ -158,6 +158,13 @@ def write_until_it_breaks(line):
     pytest.fail("the pipe did not break")
 
 
+def test_no_file_beside_the_session_takes_the_place_of_a_library(tmp_path, monkeypatch):
+    (tmp_path / "pylsl.py").write_text("raise ImportError('not the library')")
+    monkeypatch.chdir(tmp_path)
+    with open_line(LslMarkerLine(kind="lsl_marker", stream=f"closedloop-test-{os.getpid()}", marker="pulse")) as line:
+        assert line.replies.granted
+
+
 def test_a_program_that_dies_breaks_the_pipe():
     with program("say(ReplyKind.READY); os.kill(os.getpid(), 9)") as line:
         write_until_it_breaks(line)

@@ -170,7 +170,7 @@ def test_an_acknowledgement_that_is_lost_is_unknown_and_the_pulse_is_not_asked_f
         (("remove-coil",), "coil missing; disarmed by itself"),
         (("replace-coil",), "replace the coil; disarmed by itself"),
         (("fatal-error", 12), "fatal error E12; disarmed by itself"),
-        (("press-stop",), "disarmed by itself"),
+        (("press-stop",), "it was disarmed at its front panel, or by an interlock"),
     ],
 )
 def test_what_goes_wrong_while_it_is_armed_is_said(action, fault):
@@ -178,6 +178,40 @@ def test_what_goes_wrong_while_it_is_armed_is_said(action, fault):
         rig.terminal.act(*action)
         status = rig.driver.status()
         assert (status.armed, status.ready, status.fault) == (False, False, fault)
+
+
+def test_a_device_that_has_waited_for_its_timers_time_has_lapsed():
+    with bench(Magstim200StandIn()) as rig, rig.driver.armed():
+        rig.sleep(60.5)
+        assert not rig.standin.armed
+        status = rig.driver.status()
+        assert (status.lapsed, status.armed, status.ready, status.fault) == (True, False, False, "")
+
+
+@pytest.mark.parametrize("how", ["by command", "by its line"])
+def test_a_device_that_has_fired_since_was_stopped_by_a_hand(how):
+    with bench(Magstim200StandIn()) as rig, rig.driver.armed():
+        rig.sleep(30.0)
+        if how == "by command":
+            assert rig.driver.fire() == "yes"
+        else:
+            assert rig.terminal.trigger()
+            rig.driver.note_trigger(0.0)
+        rig.sleep(58.5)
+        assert rig.driver.status().ready
+        rig.terminal.act("press-stop")
+        status = rig.driver.status()
+        assert not status.lapsed
+        assert status.fault == "it was disarmed at its front panel, or by an interlock"
+
+
+@pytest.mark.parametrize(("percent", "hz"), [(30, 100), (31, 75), (100, 25), (110, 25)])
+def test_a_rapid_recharges_as_its_highest_frequency_demands(percent, hz):
+    with bench(Rapid2StandIn()) as rig:
+        rig.standin._output.percent = percent  # above 100: a hand has switched enhanced power on
+        rig.driver.status()
+        rig.driver.status()
+        assert rig.driver.recharge_s == pytest.approx(1.0 / hz)
 
 
 def test_a_hot_coil_is_said_within_ten_seconds_and_cannot_be_armed():

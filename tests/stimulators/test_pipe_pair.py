@@ -5,22 +5,40 @@ import os
 
 import pytest
 
-from closedloop.stimulators.lines.pipe_pair import OLDEST_S, TRIGGER, Replies, Reply, ReplyKind, Server
+from closedloop.stimulators.lines.pipe_pair import (
+    OLDEST_S,
+    TRIGGER,
+    NotFiredError,
+    Replies,
+    Reply,
+    ReplyKind,
+    Server,
+    UnconfirmedError,
+)
+
+
+def nothing():
+    pass
 
 
 class Line:
-    """Notes what is asked of it; the first firing can also do something else."""
+    """Notes what is asked of it; the first firing can also do something else, before it leaves, meanwhile and after."""
 
-    def __init__(self, *, width_s=0.0, meanwhile=lambda: None):
-        self.width_s, self._meanwhile, self.done = width_s, meanwhile, []
+    def __init__(self, *, width_s=0.0, before=nothing, meanwhile=nothing, after=nothing, back=nothing):
+        self.width_s, self._back, self.done = width_s, back, []
+        self._once = [before, meanwhile, after]
 
-    def fire(self):
-        self.done.append("fire")
-        meanwhile, self._meanwhile = self._meanwhile, lambda: None
-        meanwhile()
+    def fire(self, leaving):
+        (before, meanwhile, after), self._once = self._once, [nothing] * 3
+        before()
+        with leaving:
+            self.done.append("fire")
+            meanwhile()
+        after()
 
     def take_back(self):
         self.done.append("take back")
+        self._back()
 
 
 class Pair:
@@ -71,7 +89,7 @@ def kinds(replies):
 def test_a_trigger_is_fired_and_told_with_its_times(pair):
     pair.trigger()
     pair.hang_up()
-    line = Line(meanwhile=lambda: pair.pass_time(0.002))
+    line = Line(meanwhile=lambda: pair.pass_time(0.002), after=lambda: pair.pass_time(0.1))  # it answers late
     (reply,) = pair.serve(line)
     assert line.done == ["fire"]
     assert reply == Reply(ReplyKind.FIRED, 0, 100.0, 100.002)
@@ -118,13 +136,67 @@ def test_a_clock_that_is_no_number_fires_nothing(pair):
     assert line.done == []
 
 
+@pytest.mark.parametrize(("waits_s", "kind"), [(0.9 * OLDEST_S, ReplyKind.FIRED), (1.1 * OLDEST_S, ReplyKind.LATE)])
+def test_what_would_leave_too_late_does_not_leave(pair, waits_s, kind):
+    pair.trigger(2)
+    line = Line(before=lambda: pair.pass_time(waits_s))  # as a port that is not free
+    server = Server(pair.triggers, pair.replies, pair.clock)
+    server.look(line, 0.0)
+    assert kinds(pair.heard.take()) == [(ReplyKind.LATE, 0), (kind, 1)]
+    assert line.done == (["fire"] if kind == ReplyKind.FIRED else [])
+    server.look(line, 0.0)
+    pair.trigger()
+    server.look(line, 0.0)  # it goes on
+    assert kinds(pair.heard.take()) == [(ReplyKind.FIRED, 2)]
+
+
+def fail():
+    raise RuntimeError("USB:\n  gone")
+
+
 def test_what_fails_is_told_in_one_line_and_ends_the_program(pair):
-    def fail():
-        raise RuntimeError("USB:\n  gone")
+    pair.trigger()
+    line = Line(before=fail)
+    (reply,) = pair.serve(line)  # it returns although the pipe is still open
+    assert (reply.kind, reply.number, reply.text) == (ReplyKind.FAILED, 0, "USB: gone")
+    assert math.isnan(reply.fired_s)
+    assert line.done == []
+
+
+@pytest.mark.parametrize("when", ["meanwhile", "after"])
+def test_what_fails_once_it_may_have_left_is_not_known_and_ends_the_program(pair, when):
+    pair.trigger()
+    replies = pair.serve(Line(width_s=0.001, **{when: fail}))
+    assert kinds(replies) == [(ReplyKind.UNKNOWN, 0), (ReplyKind.FAILED, -1)]
+    assert replies[0].fired_s == 100.0
+    assert [reply.text for reply in replies] == ["whether it fired is not known: USB: gone", "USB: gone"]
+
+
+def test_what_says_that_it_did_not_fire_is_believed(pair):
+    def refuse():
+        raise NotFiredError("it rests")
 
     pair.trigger()
-    (reply,) = pair.serve(Line(meanwhile=fail))  # it returns although the pipe is still open
-    assert (reply.kind, reply.number, reply.text) == (ReplyKind.FAILED, 0, "USB: gone")
+    (reply,) = pair.serve(Line(after=refuse))
+    assert (reply.kind, reply.number, reply.text) == (ReplyKind.FAILED, 0, "it rests")
+
+
+def test_a_line_that_cannot_be_taken_back_has_fired_all_the_same_and_ends_the_program(pair):
+    pair.trigger()
+    replies = pair.serve(Line(width_s=0.001, back=fail))
+    assert kinds(replies) == [(ReplyKind.FIRED, 0), (ReplyKind.FAILED, -1)]
+    assert replies[1].text == "USB: gone"
+
+
+def test_a_line_of_which_nothing_is_known_is_taken_back_too(pair):
+    def say_nothing():
+        raise UnconfirmedError
+
+    pair.trigger()
+    pair.hang_up()
+    line = Line(width_s=0.001, after=say_nothing)
+    assert kinds(pair.serve(line)) == [(ReplyKind.UNKNOWN, 0)]
+    assert line.done == ["fire", "take back"]
 
 
 def test_the_pipes_end_is_the_end(pair):

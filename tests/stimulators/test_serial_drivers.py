@@ -101,14 +101,14 @@ def test_a_pulse_whose_answer_ends_in_an_error_is_unknown(device, monkeypatch):
         raise StimulatorError("the port cannot be read")
 
     with opened(device) as (standin, _, driver), driver.armed():
-        write = Port.write
+        write = Port.write_at_once
         with monkeypatch.context() as broken:
             # The port fails for reading once the command that fires is out.
             def write_once(port, data):
                 write(port, data)
                 broken.setattr(Port, "read", fail)
 
-            broken.setattr(Port, "write", write_once)
+            broken.setattr(Port, "write_at_once", write_once)
             assert driver.fire() == "unknown"
         assert driver.status().fault == ""
         assert len(standin.pulses_s) == 1

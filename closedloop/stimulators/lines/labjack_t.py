@@ -1,5 +1,6 @@
 """A digital output of a LabJack T4 or T7 as a trigger line."""
 
+from contextlib import AbstractContextManager
 from types import TracebackType
 from typing import Any, Self
 
@@ -45,9 +46,10 @@ class LabJackT:
         finally:
             self._library.close(self._handle)
 
-    def fire(self) -> None:
+    def fire(self, leaving: AbstractContextManager[None]) -> None:
         """Give the pulse; it returns when the device has said that it did."""
-        self._library.eWriteNames(self._handle, len(self._names), self._names, self._values)
+        with leaving:
+            self._library.eWriteNames(self._handle, len(self._names), self._names, self._values)
 
     def take_back(self) -> None:
         """Make the output low."""

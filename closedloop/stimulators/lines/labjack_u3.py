@@ -1,5 +1,6 @@
 """A digital output of a LabJack U3 as a trigger line; the vendor's library is the way to the device, and no more."""
 
+from contextlib import AbstractContextManager
 from types import TracebackType
 from typing import Any, Self
 
@@ -46,14 +47,19 @@ class LabJackU3:
         finally:
             self._device.close()
 
-    def fire(self) -> None:
+    def fire(self, leaving: AbstractContextManager[None]) -> None:
         """Give the pulse; it returns when the device has said that it did."""
-        self._send(self._pulse)
+        with leaving:
+            self._write(self._pulse)
+        self._hear()
 
     def take_back(self) -> None:
         """Make the output low."""
-        self._send(self._low)
+        self._write(self._low)
+        self._hear()
 
-    def _send(self, packet: bytes) -> None:
+    def _write(self, packet: bytes) -> None:
         self._device.write(list(packet), modbus=False, checksum=False)
+
+    def _hear(self) -> None:
         check_reply(bytes(self._device.read(_REPLY_BYTES, stream=False, modbus=False)))

@@ -1,5 +1,6 @@
 """A marker of a Lab Streaming Layer outlet as a trigger line."""
 
+from contextlib import AbstractContextManager
 from types import TracebackType
 from typing import Self
 
@@ -33,10 +34,11 @@ class LslMarker:
     ) -> None:
         self._outlet = None
 
-    def fire(self) -> None:
+    def fire(self, leaving: AbstractContextManager[None]) -> None:
         """Send the marker."""
         assert self._outlet is not None
-        self._outlet.push_sample([self._line.marker], pylsl.local_clock())
+        with leaving:
+            self._outlet.push_sample([self._line.marker], pylsl.local_clock())
 
     def take_back(self) -> None:
         """Do nothing: a marker has no end."""

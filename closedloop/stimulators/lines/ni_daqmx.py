@@ -1,5 +1,6 @@
 """A digital output of a National Instruments device as a trigger line, through NI-DAQmx."""
 
+from contextlib import AbstractContextManager
 from types import TracebackType
 from typing import Any, Self
 
@@ -41,9 +42,10 @@ class NiDaqmx:
         finally:
             self._task.close()
 
-    def fire(self) -> None:
+    def fire(self, leaving: AbstractContextManager[None]) -> None:
         """Make the output high."""
-        self._task.write(True)
+        with leaving:
+            self._task.write(True)
 
     def take_back(self) -> None:
         """Make the output low."""

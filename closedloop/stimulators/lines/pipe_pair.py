@@ -6,7 +6,8 @@ the end of the program, which takes the line back before: the loop's own end, an
 A program that ends breaks the pipe, and the loop's next write fails, which disarms.
 
 The program proves of each byte how old it may be at most, and never fires an old one: it looks every few ms whether
-the pipe is empty, so that what it then finds is no older than its last look.
+the pipe is empty, so that what it then finds is no older than its last look. How old it is counts where it leaves: what
+fires asks once more, right before its one call.
 
 Nothing here knows a device: whoever owns a port that a device fires through can serve it as well.
 """
@@ -16,16 +17,18 @@ import select
 import struct
 import time
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import Protocol
+from typing import NoReturn, Protocol
+
+from closedloop.stimulators.departure import Departure, TooLateError
 
 TRIGGER = b"\x01"
 """What the loop writes; the program counts bytes and does not look at them."""
 LOOK_EVERY_S = 0.004
 OLDEST_S = 0.01
-"""A trigger that may be older than this is not fired: it would meet another phase."""
+"""A trigger that may be older than this where it leaves is not fired: it would meet another phase."""
 _RECORD = struct.Struct("<iiqdd96s")
 _TEXT_BYTES = 96
 _READ_BYTES = 64
@@ -58,7 +61,8 @@ class Reply:
     taken_s
         When the program had it, in s on the clock that the loop reads.
     fired_s
-        When the call that fired had returned, in s; NaN where nothing was fired.
+        When the call that fired had returned, in s, so that nothing left later: for a serial port its write, for a
+        vendor's library the call that reaches its device. NaN where there was no such call.
     text
         More about it, at most 96 bytes of UTF-8.
     """
@@ -76,7 +80,7 @@ class Reply:
 
 
 class NotFiredError(Exception):
-    """What fires has failed."""
+    """What fires has failed, and fires no more."""
 
 
 class UnconfirmedError(Exception):
@@ -89,8 +93,12 @@ class Firing(Protocol):
     width_s: float
     """How long the line stays high, in s; 0.0: it falls back by itself."""
 
-    def fire(self) -> None:
-        """Give the edge, and return as soon as it is given; an `UnconfirmedError` says that it may have been."""
+    def fire(self, leaving: AbstractContextManager[None]) -> None:
+        """Give the edge by one call within the block, and return as soon as it is given.
+
+        An `UnconfirmedError` says that it may have been given, a `NotFiredError` that it surely was not; any other
+        error says so where it came before the block was entered.
+        """
         ...
 
     def take_back(self) -> None:
@@ -187,11 +195,11 @@ class Server:
         data = os.read(self._triggers, _READ_BYTES)
         if not data:
             raise EOFError
-        taken_s = self._clock()
-        self._meet(firing, len(data), taken_s, taken_s - self._empty_s)
+        self._meet(firing, len(data), self._clock())
 
-    def _meet(self, firing: Firing, n: int, taken_s: float, oldest_s: float) -> None:
+    def _meet(self, firing: Firing, n: int, taken_s: float) -> None:
         """Fire for the last of some triggers that came at once, where it is fresh."""
+        oldest_s = taken_s - self._empty_s
         numbers = range(self.taken, self.taken + n)
         self.taken += n
         late = numbers if not oldest_s <= OLDEST_S else numbers[:-1]
@@ -201,17 +209,41 @@ class Server:
             self._fire(firing, numbers[-1], taken_s)
 
     def _fire(self, firing: Firing, number: int, taken_s: float) -> None:
+        leaving = Departure(self._empty_s + OLDEST_S, self._clock)
+
+        def say(kind: ReplyKind, text: str = "") -> None:
+            self._say(Reply(kind, number, taken_s, leaving.left_s, text))
+
         try:
-            firing.fire()
-            self._say(Reply(ReplyKind.FIRED, number, taken_s, self._clock()))
-            if firing.width_s > 0.0:
-                time.sleep(firing.width_s)
-                firing.take_back()
+            firing.fire(leaving)
+        except TooLateError as error:
+            say(ReplyKind.LATE, one_line(error))
+            return
         except UnconfirmedError:
-            self._say(Reply(ReplyKind.UNKNOWN, number, taken_s, text="nothing says whether it fired"))
+            say(ReplyKind.UNKNOWN, "nothing says whether it fired")
         except Exception as error:
-            self._say(Reply(ReplyKind.FAILED, number, taken_s, text=one_line(error)))
+            if leaving.begun and not isinstance(error, NotFiredError):
+                say(ReplyKind.UNKNOWN, f"whether it fired is not known: {one_line(error)}")
+                self._give_up(error)
+            say(ReplyKind.FAILED, one_line(error))
             raise NotFiredError(one_line(error)) from error
+        else:
+            say(ReplyKind.FIRED)
+        self._take_back(firing)
+
+    def _take_back(self, firing: Firing) -> None:
+        if not firing.width_s > 0.0:
+            return
+        time.sleep(firing.width_s)
+        try:
+            firing.take_back()
+        except Exception as error:  # noqa: BLE001 - a vendor's library raises what it likes
+            self._give_up(error)
+
+    def _give_up(self, error: Exception) -> NoReturn:
+        """Say that what fires has failed, beside what was said of a trigger."""
+        self.tell(ReplyKind.FAILED, one_line(error))
+        raise NotFiredError(one_line(error)) from error
 
     def _say(self, reply: Reply) -> None:
         # Where nobody reads them they are lost; the end of the other pipe is what ends the program.

@@ -28,7 +28,7 @@ def open_process(line: ProcessLine) -> Iterator[TriggerLine]:
         Where a library is not installed, the device is not there, or the program does not end when it should.
     """
     kind = str(line.model_dump()["kind"])
-    command = [sys.executable, "-m", "closedloop.stimulators.lines.child", line.model_dump_json()]
+    command = [sys.executable, "-P", "-m", "closedloop.stimulators.lines.child", line.model_dump_json()]
     with driven(command, kind) as opened:
         yield opened
 
