@@ -2,7 +2,6 @@
 
 import json
 import sys
-import time
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -11,12 +10,13 @@ import typer
 from rich.box import SIMPLE
 from rich.table import Column, Table
 
-from closedloop.cli.terminal import err, out
+from closedloop.cli.terminal import err, out, warn
 from closedloop.errors import ConfigError
 from closedloop.files import DISCLAIMER
 
 if TYPE_CHECKING:
     from closedloop.config.device import Stimulator, TriggerBox
+    from closedloop.session.single_pulse import SinglePulse
 
 devices = typer.Typer(
     help="Stimulators, trigger boxes and amplifiers: their profiles in devices/, and stand-ins that behave as they do.",
@@ -234,33 +234,31 @@ def _try(profile: "Stimulator", percent: float, subject: str | None) -> dict[str
     """Do what the test does, and return what the device said at each step."""
     from closedloop.stimulators.interface import open_stimulator
 
+    # Before the device is opened: it waits for nobody, and loading the core takes seconds.
+    pulse = None if subject is None else _prepare(profile, percent)
     steps: dict[str, Any] = {}
-    with open_stimulator(profile) as stimulator:
+    with open_stimulator(profile) as stimulator, ExitStack() as stack:
         steps["identity"] = vars(stimulator.identity)
         steps["disarmed"] = vars(stimulator.status())
         stimulator.configure()
         stimulator.set_intensity(percent)
+        if pulse is not None and subject is not None:  # control lines go up when they are opened: it is disarmed still
+            dose = stack.enter_context(pulse.loaded(subject))
+            if dose.warning:
+                warn(dose.warning)
         with stimulator.armed():
             steps["armed"] = vars(stimulator.status())
-            if subject is not None:
-                steps["fired"] = _fire(profile, stimulator, percent, subject)
+            if pulse is not None:
+                confirmed = pulse.fire(stimulator)
+                steps["fired"] = {"confirmed": confirmed, "pulses_in_24_h": dose.in_day + dose.pulses}
         steps["disarmed again"] = vars(stimulator.status())
     return steps
 
 
-def _fire(profile: "Stimulator", stimulator: Any, percent: float, subject: str) -> dict[str, Any]:
-    from closedloop.config.line import CommandLine
-    from closedloop.dose.record import DoseRecord
-    from closedloop.session.facts import now_utc
-    from closedloop.session.single_pulse import fire_once
-    from closedloop.stimulators.line import open_line
+def _prepare(profile: "Stimulator", percent: float) -> "SinglePulse":
+    from closedloop.session.single_pulse import SinglePulse
 
-    with ExitStack() as stack:
-        dose = stack.enter_context(DoseRecord(subject, f"devices test {now_utc()} {time.time_ns()}"))
-        by_command = profile.line is None or isinstance(profile.line, CommandLine)
-        line = None if by_command else stack.enter_context(open_line(profile.line))
-        confirmed = fire_once(profile, stimulator, dose, line, percent)
-        return {"confirmed": confirmed, "pulses_in_24_h": dose.in_day + dose.pulses}
+    return SinglePulse(profile, percent)
 
 
 def _check_box(box: "TriggerBox", port: str | None, *, as_json: bool) -> None:

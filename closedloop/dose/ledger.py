@@ -7,45 +7,60 @@ fired, and never misses one that was.
 """
 
 import fcntl
-import json
+import math
 import os
 import re
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
+from closedloop.dose.entries import LEASE, SETTLED, Given, read_entries, write_entry
 from closedloop.errors import DoseError
 from closedloop.files import writing
 
 DAY_S = 86400.0
+LOOK_S, LOOK_EVERY_S = 0.2, 0.01
+"""Whoever looks whether a session runs holds the lock for a moment: so long is waited for that, and asked so often."""
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 """A subject's code: it names files, and is a BIDS label but for its hyphens."""
-LEASE, SETTLED = "lease", "settled"
 
 
-@dataclass(frozen=True)
-class Given:
-    """What a session gave, as far as its ledger knows.
+def code_of(subject: str) -> str:
+    """Return a subject's code.
 
-    Attributes
-    ----------
-    session
-        Its name.
-    pulses
-        Given, or leased where it never settled.
-    at_s
-        When it gave its last one at the latest, in s of the wall clock since 1970.
-    settled
-        Whether the number is what was given, and no upper bound.
+    Raises
+    ------
+    DoseError
+        Where it is none.
     """
+    if not NAME.fullmatch(subject):
+        raise DoseError(f"subject = {subject!r} is no code: use letters, digits, - and _ (at most 64)")
+    return subject
 
-    session: str
-    pulses: int
-    at_s: float
-    settled: bool
+
+def ledger_path(folder: Path, subject: str) -> Path:
+    """Return the file of a subject's ledger; the error is that of `code_of`."""
+    return folder / f"{code_of(subject)}.jsonl"
+
+
+def count_in_day(sessions: Iterable[Given], now_s: float) -> int:
+    """Return how many pulses were given within the last 24 h; a session counts whole by its last pulse."""
+    return sum(given.pulses for given in sessions if now_s - given.at_s < DAY_S)
+
+
+def check_clock(path: Path, sessions: Iterable[Given], now_s: float) -> None:
+    """Refuse a wall clock that is earlier than the last entry: within 24 h could then be any time.
+
+    Raises
+    ------
+    DoseError
+        Where it is.
+    """
+    newest_s = max((given.at_s for given in sessions), default=-math.inf)
+    if not now_s >= newest_s:
+        raise DoseError(f"{path}: the wall clock is {newest_s - now_s:.0f} s earlier than the last entry: set it right")
 
 
 class Ledger:
@@ -60,6 +75,12 @@ class Ledger:
     wall_clock
         Gives s since 1970.
 
+    Attributes
+    ----------
+    torn
+        What follows the last whole entry: the beginning of one that nothing relied on. It leaves the file when the
+        next entry is written, and not before.
+
     Raises
     ------
     DoseError
@@ -70,17 +91,17 @@ class Ledger:
     """
 
     def __init__(self, folder: Path, subject: str, *, wall_clock: Callable[[], float] = time.time) -> None:
-        if not NAME.fullmatch(subject):
-            raise DoseError(f"subject = {subject!r} is no code: use letters, digits, - and _ (at most 64)")
+        self.path = ledger_path(folder, subject)
         self.subject, self._wall_clock = subject, wall_clock
-        self.path = folder / f"{subject}.jsonl"
         with writing(self.path):
             folder.mkdir(parents=True, exist_ok=True)
-            self._file = self.path.open("a+b")
+            self._file = self.path.open("a+b", buffering=0)  # what could not be written is not written later
         try:
             self._lock()
-            self._given = self._read()
-            self._newest_s = max((given.at_s for given in self._given.values()), default=-float("inf"))
+            self._file.seek(0)
+            entries = read_entries(self._file.read(), self.path)
+            self._given, self._kept, self._ended = entries.given, entries.kept, entries.ended
+            self.torn = entries.torn
             self._check_clock()
         except BaseException:
             self._file.close()
@@ -105,8 +126,7 @@ class Ledger:
 
     def in_day(self) -> int:
         """Return how many pulses were given within the last 24 h; a session counts whole by its last pulse."""
-        now_s = self._wall_clock()
-        return sum(given.pulses for given in self._given.values() if now_s - given.at_s < DAY_S)
+        return count_in_day(self.sessions, self._wall_clock())
 
     def lease(self, session: str, pulses: int) -> None:
         """Set down on disk that a session may have given so many pulses in all; return when it is there."""
@@ -126,53 +146,28 @@ class Ledger:
     def _append(self, kind: str, session: str, pulses: int) -> None:
         self._check_clock()
         at_s = self._wall_clock()
-        entry = {"kind": kind, "session": session, "pulses": pulses, "at_s": at_s}
+        line = b"" if self._ended else b"\n"
+        line += write_entry(kind, session, pulses, at_s)
         with writing(self.path):
-            self._file.write(json.dumps(entry).encode() + b"\n")
-            self._file.flush()
+            if self._file.seek(0, os.SEEK_END) != self._kept:  # what is torn, by a loss of power or by a full disk
+                self._file.truncate(self._kept)
+            left = line
+            while left:
+                left = left[self._file.write(left) :]
             os.fsync(self._file.fileno())
+        self._kept += len(line)
+        self.torn, self._ended = b"", True
         self._given[session] = Given(session, pulses, at_s, kind == SETTLED)
-        self._newest_s = max(self._newest_s, at_s)
 
     def _lock(self) -> None:
-        try:
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise DoseError(f"{self.path} is in use: another session of {self.subject} is running") from None
+        until_s = time.monotonic() + LOOK_S
+        while True:
+            try:
+                return fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                if time.monotonic() >= until_s:
+                    raise DoseError(f"{self.path} is in use: another session of {self.subject} is running") from None
+            time.sleep(LOOK_EVERY_S)
 
     def _check_clock(self) -> None:
-        """Refuse a wall clock that is earlier than the last entry: within 24 h could then be any time."""
-        now_s = self._wall_clock()
-        if not now_s >= self._newest_s:
-            behind_s = self._newest_s - now_s
-            raise DoseError(
-                f"{self.path}: the wall clock is {behind_s:.0f} s earlier than the last entry: set it right"
-            )
-
-    def _read(self) -> dict[str, Given]:
-        self._file.seek(0)
-        text = self._file.read()
-        whole, _, torn = text.rpartition(b"\n")
-        if torn:
-            # The power failed while it was written, so that nothing relied on it yet.
-            self._file.truncate(len(text) - len(torn))
-        found: dict[str, Given] = {}
-        for number, line in enumerate(whole.splitlines(), 1):
-            given = self._parse(line, number)
-            found.pop(given.session, None)
-            found[given.session] = given
-        return found
-
-    def _parse(self, line: bytes, number: int) -> Given:
-        try:
-            entry: Any = json.loads(line)
-            kind, session, pulses, at_s = (entry[name] for name in ("kind", "session", "pulses", "at_s"))
-        except (ValueError, KeyError, TypeError):
-            kind = session = pulses = at_s = None
-        whole = isinstance(pulses, int) and not isinstance(pulses, bool) and pulses >= 0
-        if kind not in (LEASE, SETTLED) or not isinstance(session, str) or not whole or not isinstance(at_s, float):
-            raise DoseError(
-                f"{self.path}:{number}: this is no entry of a dose record: have it looked at before anything"
-            )
-        assert isinstance(pulses, int)
-        return Given(session, pulses, at_s, kind == SETTLED)
+        check_clock(self.path, self._given.values(), self._wall_clock())

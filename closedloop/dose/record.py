@@ -16,7 +16,8 @@ import numpy as np
 import platformdirs
 
 from closedloop.core.state import Core
-from closedloop.dose.ledger import Given, Ledger
+from closedloop.dose.entries import Given, warn_of_torn
+from closedloop.dose.ledger import Ledger
 from closedloop.dose.mapping import Left, Mapping, read_left
 from closedloop.errors import DoseError
 
@@ -33,6 +34,11 @@ def ledger_folder() -> Path:
     return Path(chosen) if chosen else Path(platformdirs.user_data_dir("closedloop")) / "dose"
 
 
+def counters_folder() -> Path:
+    """Return the folder in memory of this user's counters, whether it is there or not."""
+    return TMPFS / f"closedloop-dose-{os.getuid()}"
+
+
 def counters_path(subject: str) -> Path:
     """Return the file in memory that holds a subject's counters, its folder made and nobody else's.
 
@@ -41,7 +47,7 @@ def counters_path(subject: str) -> Path:
     DoseError
         Where the folder cannot be made, or belongs to somebody else.
     """
-    folder = TMPFS / f"closedloop-dose-{os.getuid()}"
+    folder = counters_folder()
     try:
         folder.mkdir(mode=0o700, exist_ok=True)
         owner = folder.lstat().st_uid
@@ -74,6 +80,8 @@ class DoseRecord:
         Given before this session, within 24 h and in all.
     settled
         What earlier sessions had not settled themselves, as it was settled now.
+    warning
+        What whoever begins a session has to be told of the ledger's file, in one line; empty where there is nothing.
 
     Raises
     ------
@@ -98,6 +106,7 @@ class DoseRecord:
             self._ledger = stack.enter_context(
                 Ledger(ledger_folder() if folder is None else folder, subject, wall_clock=wall_clock)
             )
+            self.warning = warn_of_torn(self._ledger.path, self._ledger.torn)
             path = counters_path(subject)
             self.left: Left | None = read_left(path)
             self.settled = self._settle_others()

@@ -24,10 +24,12 @@ def software() -> dict[str, Any]:
         "python": sys.version.split()[0],
         "sources": source_hash(Path(closedloop.__file__).parent),
         **{name: version(name) for name in PACKAGES},
-        "blas": ", ".join(
-            f"{pool['internal_api']} {pool['version']} {pool.get('architecture', '')}".strip()
-            for pool in threadpool_info()
-            if pool["user_api"] == "blas"
+        "blas": ", ".join(  # sorted, since their order is that of loading
+            sorted(
+                f"{pool['internal_api']} {pool['version']} {pool.get('architecture', '')}".strip()
+                for pool in threadpool_info()
+                if pool["user_api"] == "blas"
+            )
         ),
     }
 

@@ -2,7 +2,7 @@
 
 ::
 
-    session.json     status, software, machine, recording, seed, how to read the rest
+    session.json     status, software, machine, recording, seed, how to read the rest; once closed, the rest's SHA-256
     pipeline.yaml    the pipeline with every default written out; device.yaml likewise
     state.npz        the designed state arrays of the core
     inputs.bin       every input of the core in one order, records of type INPUT
@@ -32,8 +32,20 @@ from numpy.typing import NDArray
 
 from closedloop.core.records import EVENT, INPUT
 from closedloop.errors import OutputError, SessionError
-from closedloop.files import FAILED, RUNNING, make_folder, unmake, write_json, write_text, write_whole, writing
+from closedloop.files import (
+    COMPLETE,
+    FAILED,
+    INTERRUPTED,
+    RUNNING,
+    make_folder,
+    unmake,
+    write_json,
+    write_text,
+    write_whole,
+    writing,
+)
 from closedloop.session.event_lines import EventLines
+from closedloop.session.sums import take_sums
 
 if TYPE_CHECKING:  # importing it compiles the core, which the folder need not wait for
     from closedloop.core.replay import Drained
@@ -74,8 +86,9 @@ class SessionFolder:
         self._write_facts()
 
     def close(self, status: str) -> None:
-        """Write the session's last status."""
-        self.note(status=status)
+        """Write the session's last status, and the SHA-256 of what it recorded."""
+        sums = take_sums(self.path)
+        self.note(status=status, **({"sums": sums} if sums else {}))
 
     def fail(self, error: Exception) -> None:
         """Mark the session as failed, with the error's words; where that cannot be written, it stays ``running``."""
@@ -178,6 +191,17 @@ class StoredSession:
     ----------
     path
         The folder.
+    may_be_torn
+        Whether the files of a session that was never closed may end within a record or a line, which is left out.
+
+    Attributes
+    ----------
+    status
+        What it says of itself.
+    closed
+        Whether it ended in good order.
+    sums
+        SHA-256 of its files by name, as they were when it closed; empty where it did not.
 
     Raises
     ------
@@ -185,11 +209,11 @@ class StoredSession:
         Where it is no session, of another format, or holds nothing that could be run again.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, may_be_torn: bool = False) -> None:
         self.path = path
         try:
             self.facts: dict[str, Any] = json.loads((path / "session.json").read_text(encoding="utf-8"))
-            self.format, status = int(self.facts["format"]), self.facts["status"]
+            self.format, self.status = int(self.facts["format"]), str(self.facts["status"])
         except OSError as error:
             raise SessionError(f"{path} is no session folder: session.json: {error.strerror}") from None
         except KeyError as error:
@@ -198,12 +222,15 @@ class StoredSession:
             raise SessionError(f"{path} is no session folder: session.json cannot be read: {error}") from None
         if self.format != FORMAT:
             raise SessionError(f"{path}: format = {self.format} is not {FORMAT}, which this version reads")
+        self.closed = self.status in (COMPLETE, INTERRUPTED)
+        self._torn = may_be_torn and not self.closed
         if "steps" not in self.facts:
-            raise SessionError(f"{path} was {status} before the loop began: there is nothing to replay")
+            raise SessionError(f"{path} was {self.status} before the loop began: there is nothing to replay")
         try:
             self.steps, self.conditions = list(self.facts["steps"]), list(self.facts["conditions"])
             self.n_channels = len(self.facts["recording"]["channels"])
-        except (KeyError, TypeError) as error:
+            self.sums: dict[str, str] = {str(name): str(said) for name, said in self.facts.get("sums", {}).items()}
+        except (KeyError, TypeError, AttributeError) as error:
             raise SessionError(f"{path}: session.json is damaged: {error} is missing or of another kind") from None
 
     def fingerprint(self) -> str:
@@ -241,7 +268,8 @@ class StoredSession:
 
     def _text(self, name: str) -> str:
         try:
-            return (self.path / name).read_text(encoding="utf-8")
+            content = (self.path / name).read_bytes()
+            return (content[: content.rfind(b"\n") + 1] if self._torn else content).decode()
         except (OSError, UnicodeDecodeError) as error:
             raise SessionError(f"{self.path / name} cannot be read: {error}") from None
 
@@ -251,7 +279,10 @@ class StoredSession:
             size = path.stat().st_size
         except OSError as error:
             raise SessionError(f"{path} cannot be read: {error.strerror}") from None
+        if self._torn:
+            size -= size % (kind.itemsize * per_row)
         if size % (kind.itemsize * per_row):
             raise SessionError(f"{path} is truncated: {size} bytes are no multiple of {kind.itemsize * per_row}")
         # Copy on write: compiled code takes arrays that it could write to, the file stays as it is.
-        return np.asarray(np.memmap(path, kind, "c")) if size else np.zeros(0, kind)
+        count = size // kind.itemsize
+        return np.asarray(np.memmap(path, kind, "c", shape=(count,))) if size else np.zeros(0, kind)

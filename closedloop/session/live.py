@@ -127,6 +127,8 @@ def _run(
     ):
         for given in () if dose is None else dose.settled:
             operator.say(f"{given.session} had ended without a word: {given.pulses} pulses of it count as given")
+        if dose is not None and dose.warning:
+            operator.say(dose.warning)
         progress("preparing the stimulator", 0.0)
         stimulator.configure()
         stimulator.set_intensity(percent)

@@ -160,7 +160,9 @@ def test_a_replay_that_differs_exits_1_and_says_where(rig, main, options):
     (rig / "session" / "events.jsonl").write_text("".join(lines[:7] + lines[8:]))
     done = main("replay", "session", *options)
     assert done.returncode == 1
-    assert re.match(r"error: different: decision 7 at input \d+ \((sample|deadline)\) was \{", done.stderr)
+    assert re.match(
+        r"error: different: decision 7 at input \d+ \((sample|deadline)\): number was 8 and is 7, ", done.stderr
+    )
     assert done.stderr.count("\n") == 1
     assert not options or json.loads(done.stdout)["same"] is False
 
