@@ -173,7 +173,7 @@ class Keeper:
         try:
             self._disarm()
         except StimulatorError as error:
-            return f"{what}; it may still be armed, look at the device: {error}"
+            return str(error) if what in str(error) else f"{what}; {error}"
         return what
 
     def _trouble(self, what: str) -> None:

@@ -443,7 +443,8 @@ def rehearsal(tmp_path_factory):
                 name, "--duration", DURATION_S, "--subject", device.subject, device=device.device
             )
         for name, befall in MISHAPS.items():
-            wait_until_armed(programs[name])
+            pulses_s = stood_in[name].standin.pulses_s
+            wait_for(lambda pulses_s=pulses_s: pulses_s, "a session's first pulse")
             befall(stood_in[name].terminal)
         for name, program in programs.items():
             if name != "amplifier":
@@ -535,7 +536,8 @@ def test_a_session_whose_stimulator_is_unplugged_keeps_all_that_it_has(rehearsal
     assert program.status == 2
     last = program.err.splitlines()[-1]
     assert last.startswith("error: the session ended disarmed: MagVenture MagPro X100: ")
-    assert f"the port {stood_in.terminal.path} cannot be read: the device has gone; it may still be armed" in last
+    assert f"the port {stood_in.terminal.path} cannot be read: the device has gone; it may still be enabled" in last
+    assert last.count(stood_in.terminal.path) == 1
     assert program.session["status"] == program.summary["status"] == "interrupted"
     assert (program.session["verified"], program.session["replayable"]) == (True, True)
     assert program.summary["delivered"] == outcomes(program.events).count("delivered") > 0
