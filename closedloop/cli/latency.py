@@ -79,7 +79,12 @@ def latency(
             INTERRUPTED_STATUS,
         )
     if found.lag_s.size != pulses:
-        fail(f"{found.lag_s.size} of {pulses} triggers were fired; nothing was written into devices/", ERROR_STATUS)
+        refused = ", ".join(f"{count} times {reason.label}" for reason, count in found.refused.items())
+        fail(
+            f"{found.lag_s.size} of {pulses} triggers were fired (refused: {refused or 'none'}); nothing was written "
+            "into devices/",
+            ERROR_STATUS,
+        )
     if found.seen.size < found.lag_s.size:
         fail(
             f"{found.seen.size} of {found.lag_s.size} triggers were seen in {found.sight.name} (limit: all); "

@@ -69,6 +69,8 @@ class RigLatency:
         What the system gave the loop, in one line.
     fingerprint
         Of the decisions.
+    refused
+        By reason, what was refused; without a reason there is none.
     """
 
     sight: Sight
@@ -77,6 +79,7 @@ class RigLatency:
     facts: dict[str, Any]
     granted: str
     fingerprint: str
+    refused: dict[Reason, int]
 
     @property
     def seen(self) -> NDArray[np.float64]:
@@ -94,6 +97,7 @@ class RigLatency:
             "seen_in": self.sight.where.value,
             "name": self.sight.name,
             "fired": int(self.lag_s.size),
+            "refused": {reason.label: count for reason, count in self.refused.items()},
             "seen": int(self.seen.size),
             "lag_ms": percentiles(self.seen),
             "lag_mean_ms": float(self.seen.mean() * 1e3) if self.seen.size else None,
@@ -318,6 +322,10 @@ class _Taken:
         self._markers.collect()
         return drained
 
+    def _refused(self) -> dict[Reason, int]:
+        """Count what was refused, but for the end of the test, the most frequent first."""
+        return {r: n for r, n in self.watch.reasons.most_common() if r != Reason.PROTOCOL_COMPLETE}
+
     def found(self, granted: str) -> RigLatency:
         """Find the triggers again."""
         inputs, column = np.concatenate(self._inputs), np.concatenate(self._column)
@@ -333,4 +341,4 @@ class _Taken:
         period_s = 0.0 if self._sight.where == Where.MARKERS else 1.0 / self._facts.sfreq
         events = np.concatenate(self._events)
         facts = latency_facts(inputs, events, self.watch)
-        return RigLatency(self._sight, onsets - written, period_s, facts, granted, fingerprint(events))
+        return RigLatency(self._sight, onsets - written, period_s, facts, granted, fingerprint(events), self._refused())
