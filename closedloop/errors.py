@@ -20,7 +20,11 @@ escapes is a defect of the program.
 
 
 class ClosedloopError(Exception):
-    """A failure that its reader can act on; the message is one line."""
+    """A failure that its reader can act on; the message is one line, with what went wrong because of it at its end."""
+
+    def __str__(self) -> str:
+        said = super().__str__()
+        return "; ".join([said, *(note for note in getattr(self, "__notes__", ()) if note not in said)])
 
 
 class ConfigError(ClosedloopError):

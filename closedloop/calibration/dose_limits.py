@@ -84,7 +84,8 @@ def _least(*limits: float | None) -> float | None:
 
 
 def _exposure(pipeline: Pipeline, device: Stimulator, rules: TrainRules) -> Exposure:
-    caps = [(cap.window_s, cap.max_pulses) for cap in (*device.limits.rate_caps, *pipeline.limits.rate_caps)]
+    both = (*device.limits.rate_caps, *pipeline.limits.rate_caps)
+    caps = [(cap.window_s + device.spread_s, cap.max_pulses) for cap in both]
     return make_exposure(
         np.array(caps, CAP),
         np.array(rules.frequencies_hz),

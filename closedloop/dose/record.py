@@ -147,9 +147,10 @@ class DoseRecord:
 
     def lease(self, pulses: int | None = None) -> int:
         """Set down on disk that some more pulses may be given, and return how many of the session may be in all."""
-        self._leased = self.pulses + (LEASE_PULSES if pulses is None else pulses)
-        self._ledger.lease(self._session, self._leased)
-        return self._leased
+        leased = self.pulses + (LEASE_PULSES if pulses is None else pulses)
+        self._ledger.lease(self._session, leased)
+        self._leased = leased
+        return leased
 
     @property
     def used_up(self) -> bool:

@@ -74,8 +74,11 @@ class Arming:
 
         What cannot be armed now is not armed later: a human asks again.
         """
-        if self._stimulator.gone or self._supervisor.hindrance:
-            self._say(f"not armed: {self.need if self._stimulator.gone else self._supervisor.hindrance}")
+        if self._stimulator.gone:
+            self._say(f"not armed: {self.need}")
+            return
+        if self._supervisor.hindrance:
+            self._refuse(self._supervisor.hindrance)
             return
         if not self._take_lease():
             return
@@ -96,10 +99,12 @@ class Arming:
         while self._stimulator.notes:
             self._say(self._stimulator.notes.pop(0))
         self._tell_device()
+        if self._armed_s < np.inf and self._gate_is_disarmed(newest):
+            self._armed_s = np.inf
+            if self._wanted is not None:
+                self._refuse("the gate was disarmed meanwhile")
         if self._wanted is not None:
             self._follow(self._wanted)
-        elif self._armed_s < np.inf and self._gate_is_disarmed(newest):
-            self._armed_s = np.inf
         elif self._armed_s == np.inf and self._stimulator.armed and self._stimulator.settled:
             self._stimulator.disarm()
         if self._dose is not None and self._dose.used_up and self._armed_s < np.inf:
@@ -109,15 +114,21 @@ class Arming:
         """Arm the gate once the stimulator is armed, unless it took too long or something has disarmed meanwhile."""
         now_s = self._clock()
         if self._supervisor.disarmed_s >= wanted.asked_s:
-            self._wanted, self._armed_s = None, np.inf
-            self._say("not armed: the stream broke off or stood still while the stimulator was being armed")
+            self._refuse("the stream broke off or stood still while the stimulator was being armed")
         elif self._stimulator.armed and self._stimulator.settled:
             self._wanted, self._armed_s = None, now_s
             if self._pulses_before is None:
                 self._pulses_before = self._stimulator.status.pulses
-            self._supervisor.arm(wanted.from_s, say=self._say)
+            if not self._supervisor.arm(wanted.from_s, say=self._say):
+                self._refuse(self._supervisor.hindrance)
         elif now_s - wanted.asked_s > ARMED_WITHIN_S:
             self.end(f"{self._profile.name} was not armed within {ARMED_WITHIN_S:g} s")
+
+    def _refuse(self, why: str) -> None:
+        """Arm nothing, and say what is needed; whatever has been armed of the stimulator is disarmed."""
+        self._wanted, self._armed_s = None, np.inf
+        self._say(f"not armed: {why}")
+        self.need = f"{why}: when all is well again, press a to arm"
 
     @property
     def pulses_told(self) -> int | None:

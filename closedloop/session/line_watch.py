@@ -52,6 +52,7 @@ class LineWatch:
             The time, in s.
         """
         wrong = []
+        before = self._answered
         heard, self._early = [*self._early, *self._line.take_replies()], []
         for reply in heard:
             if reply.number >= len(self._written_s):
@@ -62,7 +63,7 @@ class LineWatch:
             wrong += self._take(reply)
         if not self.waits:
             self._waiting_s = None
-        elif self._waiting_s is None:
+        elif self._answered > before or self._waiting_s is None:
             self._waiting_s = now_s
         elif not now_s - self._waiting_s <= UNANSWERED_S:
             wrong.append(f"{self._line.path} has said nothing of a trigger for {UNANSWERED_S:g} s")

@@ -20,7 +20,7 @@ from closedloop.core.records import Command
 from closedloop.core.state import Core, Steps
 from closedloop.core.storage import step_names, to_arrays
 from closedloop.dose.record import DoseRecord
-from closedloop.errors import LoopError, StimulatorError, StreamError
+from closedloop.errors import DoseError, LoopError, OutputError, StimulatorError, StreamError
 from closedloop.files import COMPLETE, INTERRUPTED
 from closedloop.protocols.trigger_rate import fastest_hz, in_tenths
 from closedloop.session.arming import Arming
@@ -90,10 +90,10 @@ def run_live(
     """
     try:
         _run(outcome, folder, interruption, progress, operator, duration_s, subject)
-    except StimulatorError as error:
+    except (StimulatorError, DoseError, OutputError) as error:
         if outcome.events is None:
             raise
-        # The loop has run, and its record is whole: only the device could not be left in good order.
+        # The loop has run, and its record is whole: only what it was done with could not be left in good order.
         outcome.status = INTERRUPTED
         if outcome.trouble is None or str(error) not in outcome.trouble:
             outcome.trouble = "; ".join(filter(None, (outcome.trouble, str(error))))

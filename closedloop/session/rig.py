@@ -185,7 +185,8 @@ def measure_rig(
             with supervisor:
                 # For the gate only: nothing has armed the stimulator itself.
                 supervisor.set_device(ready=True, coil_c=ROOM_C, asked_s=pylsl.local_clock())
-                supervisor.arm(-np.inf, say=lambda line: progress(line, 0.0))
+                if not supervisor.arm(-np.inf, say=lambda line: progress(line, 0.0)):
+                    raise StreamError(supervisor.hindrance)
                 _fire(supervisor, recorder, taken, go_on, n_pulses, n_pulses * every_s + GRACE_S)
             recorder.write(taken.take(supervisor))
         assert supervisor.granted is not None

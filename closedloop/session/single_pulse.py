@@ -154,7 +154,10 @@ class SinglePulse:
         """Return whether the device has told of a pulse since; one that counts none leaves it unknown."""
         until_s = self._clock() + TOLD_WITHIN_S
         while before is not None:
-            told = stimulator.status().pulses
+            try:
+                told = stimulator.status().pulses
+            except StimulatorError:  # the pulse has left, whatever is wrong now; the next status says that
+                break
             if told is not None and told > before:
                 return "yes"
             if self._clock() >= until_s:
@@ -186,7 +189,7 @@ def _core(profile: Profile, percent: float) -> tuple[Core, Steps]:
     if limits.max_pulses_per_day is not None:
         core.limits["max_pulses_day"] = limits.max_pulses_per_day
     core.gate["leased"] = 0
-    caps = np.array([(cap.window_s, cap.max_pulses) for cap in limits.rate_caps], CAP)
+    caps = np.array([(cap.window_s + profile.spread_s, cap.max_pulses) for cap in limits.rate_caps], CAP)
     open_ = core.exposure
     exposure = make_exposure(caps, open_.frequencies_hz, open_.percents, open_.longest_s)
     return core._replace(exposure=exposure), steps

@@ -6,7 +6,10 @@ from pathlib import Path
 
 from closedloop.errors import OutputError, SessionError
 
-RECORDED = ("pipeline.yaml", "device.yaml", "state.npz", "inputs.bin", "samples.bin", "events.bin", "events.jsonl")
+RECORDED = (
+    *("pipeline.yaml", "device.yaml", "state.npz"),
+    *("inputs.bin", "samples.bin", "events.bin", "events.jsonl", "confirmed.jsonl"),
+)
 """The files of a session folder that are never written again once it is closed."""
 
 

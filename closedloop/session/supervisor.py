@@ -178,18 +178,18 @@ class Supervisor:
             return f"{self._facts.name} has sent nothing of about now for {STALLED_S:g} s"
         return ""
 
-    def arm(self, from_s: float, *, say: Callable[[str], None]) -> None:
-        """Arm the gate for pulses that are due from a time on, in s; where it cannot be, say why."""
+    def arm(self, from_s: float, *, say: Callable[[str], None]) -> bool:
+        """Arm the gate for pulses that are due from a time on, in s; return whether that could be."""
         if self.hindrance:
-            say(f"not armed: {self.hindrance}")
-            return
+            return False
         self.need = ""
         self._asked_s = pylsl.local_clock()
         self._armed_once = True
         self._fresh_s = max(self._fresh_s, pylsl.local_clock())  # what was before it is known
         self.post(Command.ARM, from_s)
         wait_s = from_s - pylsl.local_clock()
-        say("armed" if wait_s <= 0.0 else f"armed, from {wait_s:.1f} s from now on")
+        say("armed" if wait_s <= 0.0 else f"armed, for pulses in {wait_s:.1f} s and later")
+        return True
 
     def post(self, command: Command, value: float = 0.0) -> None:
         """Leave a command for the loop."""

@@ -3,8 +3,8 @@
 It speaks to the device while the session speaks to the brain, so that no answer of a serial line is waited for beside
 the loop. It keeps the device alive only while the loop's heartbeat goes on. It disarms the device where the heartbeat
 stands still, where the session has gone, where the device says that something is wrong, and where it is asked to; only
-the session arms it again. The one thing that it does unasked is to arm a device that its own timer has disarmed, and it
-says so.
+the session arms it again. The one thing that it does unasked is to disarm and arm a device whose own timer is about to
+disarm it, and it says so: whatever else disarms one is a hand, which has the last word.
 
 Where the device fires by its own command, the loop's triggers come here through a pipe. An exchange that has begun
 would hold one up: while there is one the loop takes the device for not ready, and none begins where a trigger is about
@@ -44,6 +44,10 @@ OPEN_S = 10.0
 """So long the session may take to say which device it is."""
 REPORT_S = 0.25
 """So often at least the session hears how the device is."""
+HEARD_S = 0.3
+"""So long after it was told does the session know that the device is not ready, and no trigger is on its way."""
+STARVED_S = 1.5
+"""A device that is armed against the keeper's will is not asked for so long: a question would keep it alive."""
 AGAIN_S = 0.02
 """So soon it is asked again where it was armed and well, and not ready yet."""
 
@@ -84,7 +88,7 @@ class Keeper:
         self._pulse, self._timetable, self._triggers, self._clock = pulse, timetable, triggers, clock
         self._asking = Asking(timetable, QUESTION_S if triggers is None else EXCHANGE_S, clock)
         self._arming: ExitStack | None = None
-        self._lapsed = False
+        self._expiring_s: float | None = None
         self._told = ""
 
     def run(self, scheduler: str = "") -> None:
@@ -108,7 +112,8 @@ class Keeper:
             self._answer(request)
         if self._arming is not None and not self._pulse.still_for_s(self._clock()) <= STILL_S:
             self._trouble(f"the loop has stood still for {STILL_S:g} s")
-        if self._lapsed and request is None:  # whoever asked to disarm it has been heard
+        heard = self._expiring_s is not None and self._clock() - self._expiring_s >= HEARD_S
+        if heard and request is None:  # whoever asked to disarm it has been heard, too
             self._arm_again()
         elif wait_s <= 0.0 and not fired:
             self._report()
@@ -164,7 +169,7 @@ class Keeper:
         self._pulse.still_for_s(self._clock())
 
     def _disarm(self) -> None:
-        arming, self._arming, self._lapsed = self._arming, None, False
+        arming, self._arming, self._expiring_s = self._arming, None, None
         if arming is not None:
             arming.close()
 
@@ -183,17 +188,18 @@ class Keeper:
             self._told = what
 
     def _arm_again(self) -> None:
-        """Arm the device that its own timer has disarmed, and tell it."""
+        """Disarm the device that its own timer is about to disarm, arm it again, and tell it."""
         try:
             with self._port_in_use():
-                if not self._lapsed:  # a trigger that had left met it disarmed, which is a failure
+                self._ask_device()
+                if self._expiring_s is None:  # a trigger has wound its timer up since, or a hand has stopped it
                     return
                 self._disarm()
                 self._arm()
         except StimulatorError as error:
             self._trouble(str(error))
         else:
-            self._say(note=f"{self._profile.name}: its own timer had disarmed it, and it was armed again")
+            self._say(note=f"{self._profile.name}: it was armed again before its own timer disarms it")
             self._report()
 
     @contextlib.contextmanager
@@ -220,13 +226,18 @@ class Keeper:
         except StimulatorError as error:
             self._trouble(str(error))
             return REPORT_S
-        if status.fault and self._arming is not None:
+        if status.fault and (self._arming is not None or status.armed):
             self._trouble(f"{self._stimulator.identity.model}: {status.fault}")
         elif not status.fault:
             self._told = ""
-        self._lapsed = status.lapsed and self._arming is not None
+        if not status.expiring or self._arming is None:
+            self._expiring_s = None
+        elif self._expiring_s is None:
+            self._expiring_s = self._clock()
         self._say(status=asdict(status), at_s=at_s)
-        return AGAIN_S if status.armed and not status.ready and not status.fault else REPORT_S
+        if status.armed and self._arming is None:
+            return STARVED_S
+        return AGAIN_S if status.armed and not (status.ready or status.fault or status.expiring) else REPORT_S
 
 
 def main(socket_fd: int, heartbeat_fd: int, turns: int, due: int, busy: int, *pipes: int) -> None:

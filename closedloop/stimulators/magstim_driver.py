@@ -26,9 +26,9 @@ SLEW_DOWN_S, SLEW_UP_S, SLEW_MARGIN_S = 0.1, 0.01, 0.1
 """What the output takes for each percent, and what is waited beside it."""
 STATUS_ARMED_S, STATUS_STANDBY_S = 0.5, 5.0
 """Half of what the device allows."""
-IDLE_S, LAPSED_S = 60.0, 59.0
-"""So long an armed device waits for a trigger until its timer disarms it; and so long at least, where it was the timer
-that disarmed it."""
+EXPIRING_S = 50.0
+"""An armed device that has waited for a trigger for 60 s disarms itself; so long before that its timer is wound up, so
+that whatever disarms it unasked is a hand or an interlock."""
 BY_HAND = "it was disarmed at its front panel, or by an interlock"
 TEMPERATURE_EVERY_S = 10.0
 """It takes turns in `status` with what changes faster."""
@@ -109,15 +109,15 @@ class MagstimDriver(MagstimSession[S]):
         if Instrument.ERROR in told.instrument:
             told.error = self._command(frames.TELL_ERROR, "asked for its error")
         fault = fault_in_words(told, armed=self._armed)
-        lapsed = fault == DISARMED and self._clock() - self._idle_from_s >= LAPSED_S
-        fault = "" if lapsed else BY_HAND if fault == DISARMED else fault
+        fault = BY_HAND if fault == DISARMED else fault
+        expiring = told.on and not fault and self._clock() - self._idle_from_s >= EXPIRING_S
         return Status(
             armed=told.on,
-            ready=told.ready and not fault,
+            ready=told.ready and not fault and not expiring,
             fault=fault,
             percent_of_maximum=float(told.state.power),
             coil_temperature_c=told.coil_temperature_c,
-            lapsed=lapsed,
+            expiring=expiring,
         )
 
     def note_trigger(self, ago_s: float) -> None:

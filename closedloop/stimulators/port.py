@@ -72,9 +72,10 @@ class Port:
             raise self._failure("cannot be written", error) from None
 
     def write_at_once(self, data: bytes) -> None:
-        """Send bytes without waiting: where the port takes not all of them now, that is an error, as no other error is.
+        """Send bytes without waiting.
 
-        What was taken then is no whole command: no device acts on it.
+        Where the port takes only some of them now, that is an error: what was taken is no whole command, and stays in
+        front of the next one, which may have to be sent twice.
         """
         try:
             written = os.write(self._serial.fileno(), data)

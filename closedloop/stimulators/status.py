@@ -36,8 +36,8 @@ class Status:
         The intensity that is set, in percent of the maximum stimulator output; None where it was not told.
     coil_temperature_c
         In degrees Celsius; None where it was not told.
-    lapsed
-        Whether its own timer has disarmed it and nothing else is wrong: it may be armed again without asking.
+    expiring
+        Whether its own timer is about to disarm it: it has to be disarmed and armed again to go on.
     pulses
         How many it has told of since it was opened, whoever started them; None where it tells of none.
     """
@@ -47,5 +47,5 @@ class Status:
     fault: str = ""
     percent_of_maximum: float | None = None
     coil_temperature_c: float | None = None
-    lapsed: bool = False
+    expiring: bool = False
     pulses: int | None = None

@@ -63,8 +63,10 @@ class Gate:
         self.armed, self.hindrance, self.disarmed_s = False, "", -np.inf
 
     def arm(self, _from_s, *, say):
-        say("armed")
         self.armed = not self.hindrance
+        if self.armed:
+            say("armed")
+        return self.armed
 
     def post(self, command, _value=0.0):
         self.armed = self.armed and command != Command.DISARM
@@ -84,13 +86,14 @@ class Rig:
 
     def __init__(self):
         self.now_s = 100.0
-        self.said = []
+        self.said, self.silent, self._sight_s = [], False, 100.0
         self.kept, self.gate = Kept(), Gate(lambda: self.now_s)
         self.arming = Arming(PROFILE, self.kept, self.gate, None, self.said.append, clock=lambda: self.now_s)
 
     def look(self, after_s=0.05):
         self.now_s += after_s
-        self.arming.look(np.array([(self.now_s, self.gate.armed)], SIGHT)[0])
+        self._sight_s = self._sight_s if self.silent else self.now_s
+        self.arming.look(np.array([(self._sight_s, self.gate.armed)], SIGHT)[0])
 
     def settle(self):
         """Let the process do all that it was asked, and what it is asked because of that."""
@@ -156,6 +159,28 @@ def test_without_a_stream_nothing_is_armed(rig):
     rig.settle()
     assert rig.armed() == (False, False)
     assert rig.said == ["not armed: the stream has sent nothing"]
+    assert rig.arming.need == "the stream has sent nothing: when all is well again, press a to arm"
+
+
+def test_a_stream_that_falls_silent_before_the_first_arming_leaves_nothing_armed(rig):
+    """Nothing has been armed yet, so that nothing disarms, and no newer sight comes."""
+    rig.arming.ask(0.0)
+    rig.look()
+    rig.gate.hindrance = "the stream has sent nothing"
+    rig.silent = True
+    rig.settle()
+    assert rig.armed() == (False, False)
+    assert rig.arming.need == "the stream has sent nothing: when all is well again, press a to arm"
+
+
+def test_a_gate_that_disarms_while_it_is_asked_for_again_stays_disarmed(rig):
+    rig.arming.ask(0.0)
+    rig.settle()
+    rig.arming.ask(0.0)
+    rig.gate.armed = False
+    rig.settle()
+    assert rig.armed() == (False, False)
+    assert rig.said[-1] == "not armed: the gate was disarmed meanwhile"
 
 
 def test_a_stimulator_that_takes_too_long_is_not_armed_any_more(rig):
@@ -217,8 +242,9 @@ class AnyOrder(RuleBasedStateMachine):
 
     @rule()
     def press_a(self):
+        refused = self.rig.kept.gone or self.rig.gate.hindrance
         self.rig.arming.ask(0.0)
-        self.asked = True
+        self.asked = self.asked or not refused
 
     @precondition(lambda self: self.rig.kept.asked)
     @rule()
@@ -246,14 +272,19 @@ class AnyOrder(RuleBasedStateMachine):
 
     @rule()
     def the_gate_disarms(self):
-        self.rig.gate.armed = False
-        self.rig.look(0.001)
+        was, self.rig.gate.armed = self.rig.gate.armed, False
+        self.rig.look(0.2)
+        self.asked = self.asked and not was
 
     @rule()
     def the_stream_stands_still(self):
         self.rig.gate.stand_still()
         self.rig.look(0.001)
         self.asked = False
+
+    @rule()
+    def the_stream_falls_silent(self):
+        self.rig.gate.hindrance = "the stream has sent nothing"
 
     @rule()
     def the_stream_goes_on(self):

@@ -209,7 +209,7 @@ def test_records_that_end_within_one_are_refused(copied):
         replay_session(copied)
 
 
-@pytest.mark.parametrize("name", RECORDED)
+@pytest.mark.parametrize("name", [name for name in RECORDED if name != "confirmed.jsonl"])  # only live
 def test_a_file_that_is_missing_is_named(copied, name):
     (copied / name).unlink()
     with pytest.raises(SessionError) as caught:

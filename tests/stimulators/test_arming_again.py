@@ -1,4 +1,4 @@
-"""A Magstim that its own timer disarms is armed again, one that a hand stops is not: turn by turn, by a fast clock."""
+"""A Magstim is armed again before its timer disarms it, one that a hand stops is not: turn by turn, by a fast clock."""
 
 import sys
 from contextlib import ExitStack
@@ -72,14 +72,25 @@ class Turned:
         assert self.standin.armed
         return self.clock()
 
-    def until_lapsed(self):
-        """Turn until the device is said to have disarmed itself."""
+    def until_expiring(self):
+        """Turn until the device is said to be about to disarm itself, and a little more: the session has to know."""
         from_s = self.arm()
-        while not (message := self.turn()[-1])["status"]["lapsed"]:
-            assert self.clock() < from_s + 62.0
+        while not (message := self.turn()[-1])["status"]["expiring"]:
+            assert self.clock() < from_s + 52.0
         assert message["armed"]
         assert not message["status"]["ready"]
         assert not message["status"]["fault"]
+        assert self.standin.armed
+        assert not any("note" in message for message in self.turn(0.1))
+
+    def stopped_by_hand(self):
+        self.terminal.act("press-stop")
+        said = self.turn()
+        assert said[0] == {
+            "armed": False,
+            "trouble": "Magstim 200²: it was disarmed at its front panel, or by an interlock",
+        }
+        assert not any("note" in message for message in said + self.turn() + self.turn())
         assert not self.standin.armed
 
 
@@ -89,16 +100,28 @@ def turned():
         yield Turned(stack)
 
 
-def test_a_device_that_its_own_timer_has_disarmed_is_armed_again_and_that_is_told(turned):
-    turned.until_lapsed()
-    note, status = turned.turn(0.0)
-    assert note == {"armed": True, "note": "Magstim 200²: its own timer had disarmed it, and it was armed again"}
+def test_a_device_is_armed_again_before_its_own_timer_disarms_it_and_that_is_told(turned):
+    turned.until_expiring()
+    _, note, status = turned.turn(0.3)
+    assert note == {"armed": True, "note": "Magstim 200²: it was armed again before its own timer disarms it"}
     assert status["status"]["ready"]
     assert turned.standin.armed
+    from_s = turned.clock()
+    while turned.clock() < from_s + 45.0:
+        assert all(message["status"]["ready"] for message in turned.turn())
+
+
+def test_a_trigger_that_leaves_meanwhile_winds_its_timer_up(turned):
+    turned.until_expiring()
+    assert turned.terminal.trigger()
+    turned.heartbeat.integers[PLACES.left] = int(1e9 * turned.clock())
+    said = [message for after_s in (0.3, *[0.5] * 12) for message in turned.turn(after_s)]
+    assert not any("note" in message for message in said)
+    assert said[-1]["status"]["ready"]
 
 
 def test_who_asks_to_disarm_it_meanwhile_is_heard_first(turned):
-    turned.until_lapsed()
+    turned.until_expiring()
     turned.session.tell(ask="disarm", arguments=[])
     said = turned.turn(0.0) + turned.turn() + turned.turn()
     assert not any("note" in message or message["armed"] for message in said)
@@ -106,26 +129,21 @@ def test_who_asks_to_disarm_it_meanwhile_is_heard_first(turned):
 
 
 def test_a_loop_that_stands_still_does_not_get_it_armed_again(turned):
-    turned.until_lapsed()
+    turned.until_expiring()
     said = turned.turn(0.6, beats=False)
     assert "the loop has stood still for 0.5 s" in [message.get("trouble") for message in said]
     assert not any("note" in message for message in said + turned.turn())
     assert not turned.standin.armed
 
 
-def test_a_stop_is_no_lapse_where_a_trigger_has_left_since(turned):
+@pytest.mark.parametrize("after_s", [1.0, 40.0])
+def test_a_hand_that_stops_it_has_the_last_word_whenever_that_is(turned, after_s):
     from_s = turned.arm()
-    while turned.clock() < from_s + 30.0:
+    while turned.clock() < from_s + after_s:
         turned.turn()
-    assert turned.terminal.trigger()
-    turned.heartbeat.integers[PLACES.left] = int(1e9 * turned.clock())
-    while turned.clock() < from_s + 61.0:
-        assert all(message["armed"] for message in turned.turn())
-    turned.terminal.act("press-stop")
-    said = turned.turn()
-    assert said[0] == {
-        "armed": False,
-        "trouble": "Magstim 200²: it was disarmed at its front panel, or by an interlock",
-    }
-    assert not any("note" in message for message in said + turned.turn())
-    assert not turned.standin.armed
+    turned.stopped_by_hand()
+
+
+def test_a_hand_that_stops_it_where_its_timer_is_about_to_has_the_last_word(turned):
+    turned.until_expiring()
+    turned.stopped_by_hand()

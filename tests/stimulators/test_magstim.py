@@ -180,12 +180,18 @@ def test_what_goes_wrong_while_it_is_armed_is_said(action, fault):
         assert (status.armed, status.ready, status.fault) == (False, False, fault)
 
 
-def test_a_device_that_has_waited_for_its_timers_time_has_lapsed():
+def test_a_device_whose_timer_is_about_to_disarm_it_says_so_and_is_not_ready():
     with bench(Magstim200StandIn()) as rig, rig.driver.armed():
-        rig.sleep(60.5)
-        assert not rig.standin.armed
+        rig.sleep(45.0)
         status = rig.driver.status()
-        assert (status.lapsed, status.armed, status.ready, status.fault) == (True, False, False, "")
+        assert (status.expiring, status.armed, status.ready, status.fault) == (False, True, True, "")
+        rig.sleep(6.0)
+        status = rig.driver.status()
+        assert (status.expiring, status.armed, status.ready, status.fault) == (True, True, False, "")
+        rig.sleep(10.0)  # nobody has wound it up: a human has to look
+        status = rig.driver.status()
+        assert (status.expiring, status.armed, status.ready) == (False, False, False)
+        assert status.fault == "it was disarmed at its front panel, or by an interlock"
 
 
 @pytest.mark.parametrize("how", ["by command", "by its line"])
@@ -197,11 +203,11 @@ def test_a_device_that_has_fired_since_was_stopped_by_a_hand(how):
         else:
             assert rig.terminal.trigger()
             rig.driver.note_trigger(0.0)
-        rig.sleep(58.5)
+        rig.sleep(48.5)
         assert rig.driver.status().ready
         rig.terminal.act("press-stop")
         status = rig.driver.status()
-        assert not status.lapsed
+        assert not status.expiring
         assert status.fault == "it was disarmed at its front panel, or by an interlock"
 
 
