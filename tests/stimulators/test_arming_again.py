@@ -147,3 +147,16 @@ def test_a_hand_that_stops_it_has_the_last_word_whenever_that_is(turned, after_s
 def test_a_hand_that_stops_it_where_its_timer_is_about_to_has_the_last_word(turned):
     turned.until_expiring()
     turned.stopped_by_hand()
+
+
+def test_a_device_that_could_not_be_disarmed_is_left_to_its_watchdog(turned):
+    """A question would keep it alive: it is asked again after its watchdog, of 1 s, has disarmed it."""
+    turned.arm()
+    answer = turned.standin._answer
+    turned.standin._answer = lambda request, now_s: b"?" if request[:2] == b"EA" else answer(request, now_s)
+    turned.ask("disarm")
+    assert turned.standin.armed
+    said = [message for _ in range(14) for message in turned.turn(0.1)]
+    turned.standin._answer = answer
+    assert any("armed" in message.get("trouble", "") for message in said)
+    assert not turned.standin.armed
