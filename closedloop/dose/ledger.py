@@ -101,7 +101,7 @@ class Ledger:
             self._file.seek(0)
             entries = read_entries(self._file.read(), self.path)
             self._given, self._kept, self._ended = entries.given, entries.kept, entries.ended
-            self.torn = entries.torn
+            self.torn, self._begun = entries.torn, b""
             self._check_clock()
         except BaseException:
             self._file.close()
@@ -149,15 +149,24 @@ class Ledger:
         line = b"" if self._ended else b"\n"
         line += write_entry(kind, session, pulses, at_s)
         with writing(self.path):
-            if self._file.seek(0, os.SEEK_END) != self._kept:  # what is torn, by a loss of power or by a full disk
-                self._file.truncate(self._kept)
-            left = line
+            self._drop_torn()
+            left = self._begun = line
             while left:
                 left = left[self._file.write(left) :]
             os.fsync(self._file.fileno())
         self._kept += len(line)
-        self.torn, self._ended = b"", True
+        self.torn, self._begun, self._ended = b"", b"", True
         self._given[session] = Given(session, pulses, at_s, kind == SETTLED)
+
+    def _drop_torn(self) -> None:
+        """Take away what a loss of power, or a full disk, left of an entry; what somebody else has added is none."""
+        size = self._file.seek(0, os.SEEK_END)
+        self._file.seek(self._kept)
+        tail = self._file.read()
+        if size < self._kept or not (tail == self.torn or self._begun.startswith(tail)):
+            raise DoseError(f"{self.path} has been changed by another program while a session kept it: look at it")
+        if tail:
+            self._file.truncate(self._kept)
 
     def _lock(self) -> None:
         until_s = time.monotonic() + LOOK_S

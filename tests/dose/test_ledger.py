@@ -171,6 +171,19 @@ def test_what_a_full_disk_took_in_part_is_gone_before_the_next_entry(ledger, mon
         assert later.in_course() == 7
 
 
+@pytest.mark.parametrize("change", [lambda text: text + text, lambda text: text[:-5], lambda text: text + b"\0"])
+def test_what_another_program_changed_meanwhile_is_neither_lost_nor_counted_over(ledger, change):
+    with ledger() as open_ledger:
+        open_ledger.lease("a", 10)
+        changed = change(open_ledger.path.read_bytes())
+        open_ledger.path.write_bytes(changed)
+        with pytest.raises(
+            DoseError, match=r"^\S+\.jsonl has been changed by another program while a session kept it"
+        ):
+            open_ledger.settle("a", 7)
+        assert open_ledger.path.read_bytes() == changed
+
+
 def no_space(_file):
     raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
