@@ -83,6 +83,8 @@ def replay_session(path: Path) -> Replayed:
         recorded = stored.fingerprint()
     else:
         notes = [_unclosed(stored), *_not_compared(before, after), *notes]
+        if len(after.events) and not len(before.events):
+            raise SessionError(f"{path / 'events.bin'} holds no decision, where its inputs lead to {len(after.events)}")
         before, after = _in_common(before, after)
         recorded = fingerprint(before.events)
     again = fingerprint(after.events)

@@ -177,9 +177,7 @@ def test_what_another_program_changed_meanwhile_is_neither_lost_nor_counted_over
         open_ledger.lease("a", 10)
         changed = change(open_ledger.path.read_bytes())
         open_ledger.path.write_bytes(changed)
-        with pytest.raises(
-            DoseError, match=r"^\S+\.jsonl has been changed by another program while a session kept it"
-        ):
+        with pytest.raises(DoseError, match=r"^\S+\.jsonl has been changed by another program while a session kept it"):
             open_ledger.settle("a", 7)
         assert open_ledger.path.read_bytes() == changed
 

@@ -202,6 +202,13 @@ def test_a_record_that_is_gone_is_found(copied):
     assert replay_session(copied).difference.startswith(said)
 
 
+def test_a_killed_session_without_a_decision_is_not_called_the_same(copied):
+    change_facts(copied, status="running")
+    (copied / "events.bin").write_bytes(b"")
+    with pytest.raises(SessionError, match=r"events\.bin holds no decision, where its inputs lead to \d+$"):
+        replay_session(copied)
+
+
 def test_records_that_end_within_one_are_refused(copied):
     content = (copied / "events.bin").read_bytes()
     (copied / "events.bin").write_bytes(content[:-40])
