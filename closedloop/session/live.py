@@ -1,7 +1,8 @@
 """A live session: find the stream, calibrate on its first minute, run the loop on what follows."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -88,26 +89,6 @@ def run_live(
     ClosedloopError
         Where the stream, the pipeline, the device or the subject's dose record cannot be used.
     """
-    try:
-        _run(outcome, folder, interruption, progress, operator, duration_s, subject)
-    except (StimulatorError, DoseError, OutputError) as error:
-        if outcome.events is None:
-            raise
-        # The loop has run, and its record is whole: only what it was done with could not be left in good order.
-        outcome.status = INTERRUPTED
-        if outcome.trouble is None or str(error) not in outcome.trouble:
-            outcome.trouble = "; ".join(filter(None, (outcome.trouble, str(error))))
-
-
-def _run(
-    outcome: Outcome,
-    folder: SessionFolder,
-    interruption: Interruption,
-    progress: Progress,
-    operator: Operator,
-    duration_s: float | None,
-    subject: str | None,
-) -> None:
     source = outcome.pipeline.source
     assert isinstance(source, Lsl)
     if source.realtime == "required":
@@ -119,6 +100,7 @@ def _run(
 
     percent = float(conditions_of(outcome.pipeline, outcome.device)["percent"].max())
     with (
+        _record_kept(outcome),
         open_dose(outcome.device, subject, folder.path) as dose,
         Heartbeat(SHARED) as heartbeat,
         KeptStimulator(outcome.device, heartbeat, Places(HEARTBEAT, FORESIGHT, PORT_BUSY)) as stimulator,
@@ -161,6 +143,19 @@ def _run(
         rig = _Rig(stream, line, stimulator, heartbeat, dose)
         loop = _Loop(outcome, folder, rig, core, steps, operator, interruption)
         loop.run(correction_s, duration_s, progress)
+
+
+@contextmanager
+def _record_kept(outcome: Outcome) -> Iterator[None]:
+    """Keep what a session has recorded where, at its end, device or dose record cannot be left in good order."""
+    try:
+        yield
+    except (StimulatorError, DoseError, OutputError) as error:
+        if outcome.events is None:
+            raise
+        outcome.status = INTERRUPTED
+        if outcome.trouble is None or str(error) not in outcome.trouble:
+            outcome.trouble = "; ".join(filter(None, (outcome.trouble, str(error))))
 
 
 def _collect_rest(
