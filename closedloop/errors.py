@@ -28,7 +28,22 @@ class ClosedloopError(Exception):
 
 
 class ConfigError(ClosedloopError):
-    """A pipeline, a device profile or an option cannot be used as written."""
+    """A pipeline, a device profile or an option cannot be used as written.
+
+    Parameters
+    ----------
+    mistake, others
+        The first mistake, and those that were found beside it, a line each.
+
+    Attributes
+    ----------
+    mistakes
+        All of them; as text the error is the first, and how many more there are.
+    """
+
+    def __init__(self, mistake: str, *others: str) -> None:
+        super().__init__(f"{mistake} (and {len(others)} more)" if others else mistake)
+        self.mistakes = (mistake, *others)
 
 
 class RecordingError(ClosedloopError):

@@ -11,8 +11,11 @@ from closedloop.errors import ConfigError, OutputError
 
 DISCLAIMER = "Research software, not a medical device."
 """What everything says that is shown to a user."""
-RUNNING, COMPLETE, INTERRUPTED, FAILED = "running", "complete", "interrupted", "failed"
-"""What a folder says of itself: from its first moment that it is being written, at its end how it ended."""
+RUNNING, COMPLETE, STOPPED, INTERRUPTED, FAILED = "running", "complete", "stopped", "interrupted", "failed"
+"""What a folder says of itself: from its first moment that it is being written, at its end how it ended.
+
+A person at the keys has ended a session that was stopped: it is as good as a complete one, as far as it goes.
+"""
 
 
 @contextmanager

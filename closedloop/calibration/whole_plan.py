@@ -11,12 +11,14 @@ from closedloop.config.load import Loaded
 from closedloop.config.pipeline import Pipeline, Train, check_train_interval
 from closedloop.config.source import Lsl
 from closedloop.errors import CalibrationError, ConfigError
+from closedloop.protocols import trigger_rate
 from closedloop.protocols.envelope import check_signed
 from closedloop.protocols.envelope_file import Envelope
 from closedloop.protocols.intensity import Ceilings, planned_intensity
 from closedloop.protocols.safe_trains import Chosen, check_trains, load_chosen
 from closedloop.protocols.train_tables import TrainDurations
 from closedloop.signal.spectrum import SEARCH_HZ
+from closedloop.stimulators import follow
 
 
 def check_whole_plan(pipeline: Loaded[Pipeline], device: Loaded[Stimulator]) -> str | None:
@@ -31,7 +33,7 @@ def check_whole_plan(pipeline: Loaded[Pipeline], device: Loaded[Stimulator]) -> 
     intensity = plan.stimulator.intensity
     how = "percent_of_maximum" if intensity.percent_of_maximum is not None else "percent_of_motor_threshold"
     with _placed(pipeline, "stimulator", "intensity", how):
-        _, percent = planned_intensity(plan.stimulator, profile, ceilings(plan, profile))
+        of_maximum, percent = planned_intensity(plan.stimulator, profile, ceilings(plan, profile))
     with _placed(pipeline, "limits", "train_table" if plan.limits.envelope is None else "envelope"):
         chosen = load_chosen(plan.limits)
         if isinstance(chosen, Envelope) and not stimulates_nobody(plan, profile):
@@ -39,6 +41,7 @@ def check_whole_plan(pipeline: Loaded[Pipeline], device: Loaded[Stimulator]) -> 
     try:
         _check_train_pulses(plan, profile)
         _check_trains(plan, chosen, percent)
+        _check_rate(profile, trigger_rate.fastest_hz(plan.protocol), of_maximum)
     except ConfigError as error:
         keys = _asked_by(plan, str(error).partition(" = ")[0], ("stimulator", "intensity", how))
         raise ConfigError(f"{pipeline.place(*keys)}: {'.'.join(keys)}: {error}") from None
@@ -61,10 +64,11 @@ def check_individual(pipeline: Pipeline, device: Stimulator, peak_hz: float) -> 
         )
     if not isinstance(pipeline.protocol, Train) or pipeline.protocol.frequency_hz != "individual":
         return
-    _, percent = planned_intensity(pipeline.stimulator, device, ceilings(pipeline, device))
+    of_maximum, percent = planned_intensity(pipeline.stimulator, device, ceilings(pipeline, device))
     try:
         check_train_interval(peak_hz, *shortest_interval_s(pipeline, device))
         check_trains(pipeline, load_chosen(pipeline.limits), frequency_hz=peak_hz, percent=percent)
+        _check_rate(device, trigger_rate.in_tenths(peak_hz), of_maximum)
     except (ConfigError, Fault) as error:
         raise CalibrationError(f"protocol.frequency_hz = individual, at rest {peak_hz:.2f} Hz: {error}") from None
 
@@ -140,6 +144,15 @@ def _check_train_pulses(plan: Pipeline, profile: Stimulator) -> None:
     ):
         if limit is not None and pulses > limit:
             raise ConfigError(f"pulses_per_train = {pulses}: is above {whose} = {limit}")
+
+
+def _check_rate(profile: Stimulator, trigger_hz: float | None, of_maximum: float) -> None:
+    """Refuse triggers that the device could not follow at that intensity; at None only rest will tell how fast."""
+    if trigger_hz is None:
+        return
+    allowed_hz, whose = follow.fastest_hz(profile, of_maximum)
+    if not trigger_hz <= allowed_hz:
+        raise ConfigError(f"frequency_hz = {trigger_hz:g}: is above {allowed_hz:g}, the highest of {whose}")
 
 
 def _said(chosen: Chosen) -> str | None:

@@ -33,6 +33,7 @@ COMMANDS: tuple[tuple[Callable[..., Any], str], ...] = (
 
 app = typer.Typer(
     help=f"Real-time, EEG-guided, closed-loop brain stimulation. {DISCLAIMER}",
+    epilog="Examples: closedloop run demo — closedloop replay sessions/demo-20260102T030405Z — closedloop devices list",
     no_args_is_help=True,
     add_completion=False,
     rich_markup_mode="rich",

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from closedloop.cli.terminal import ERROR_STATUS, out, report
-from closedloop.errors import ClosedloopError
+from closedloop.errors import ClosedloopError, ConfigError
 
 
 class Kind(StrEnum):
@@ -31,7 +31,8 @@ def check(
             what = check_file(file, check_whole_plan)
         except ClosedloopError as error:
             failed = True
-            report(str(error))
+            for mistake in error.mistakes if isinstance(error, ConfigError) else (str(error),):
+                report(mistake)
         else:
             out.print(f"{file}: {what}", soft_wrap=True, highlight=False)
     if failed:

@@ -20,11 +20,11 @@ if TYPE_CHECKING:
 
 devices = typer.Typer(
     help="Stimulators, trigger boxes and amplifiers: their profiles in devices/, and stand-ins that behave as they do.",
+    epilog="Examples: closedloop devices list — closedloop devices test magventure-r30 --port /dev/ttyUSB0",
     no_args_is_help=True,
 )
 LEAST_PERCENT = 1.0
 """Intensity at which a device is armed to see that it can be."""
-SPEAKS = {"stimulator": "driver", "trigger_box": "line"}
 Name = Annotated[str, typer.Argument(help="A name of `devices list`, or the path of a profile.")]
 
 
@@ -56,23 +56,20 @@ def list_devices(as_json: Annotated[bool, typer.Option("--json", help="Print JSO
         sys.stdout.write(json.dumps(rows, indent=2, ensure_ascii=False) + "\n")
         return
     for kind, title in (("stimulator", "stimulators"), ("trigger_box", "trigger boxes"), ("amplifier", "amplifiers")):
-        _show_kind(title, [row for row in rows if row["kind"] == kind], speaks=SPEAKS.get(kind))
+        _show_kind(title, [row for row in rows if row["kind"] == kind], stands_in=kind != "amplifier")
     out.print("A latency of – is not measured: no live session arms a real stimulator with it.")
     out.print("`closedloop devices show NAME` prints a profile whole; copy its file to say what your own rig measures.")
 
 
-def _show_kind(title: str, rows: list[dict[str, Any]], *, speaks: str | None) -> None:
-    """Print what there is of one kind of device, with what speaks to it, where something does."""
-    columns: list[Column | str] = [
-        Column("name", no_wrap=True),
-        "called",
-        *([speaks, "stand-in"] if speaks else []),
-        "latency",
-    ]
-    table = Table(*columns, title=title, title_justify="left", box=SIMPLE)
+def _show_kind(title: str, rows: list[dict[str, Any]], *, stands_in: bool) -> None:
+    """Print what there is of one kind of device, with whether something may stand in for it."""
+    more = ["stand-in"] if stands_in else []
+    table = Table(
+        Column("name", no_wrap=True), "called", *more, "latency", title=title, title_justify="left", box=SIMPLE
+    )
     for row in rows:
         late = "–" if row["latency_s"] is None else f"{1e3 * row['latency_s']:g} ms"
-        more = [row[speaks], "yes" if row["stand_in"] else "–"] if speaks else []
+        more = ["yes" if row["stand_in"] else "–"] if stands_in else []
         table.add_row(row["name"], row["called"], *more, late)
     out.print(table)
 

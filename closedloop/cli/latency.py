@@ -137,9 +137,9 @@ def _measure(
                 interruption=interruption,
                 progress=progress,
             )
-        except BaseException:
+        except BaseException as error:
             if not folder.remove_if_unused():
-                folder.close("interrupted")
+                folder.fail(error)
             raise
         folder.write_json("summary.json", found.as_json())
         folder.close("interrupted" if interruption.requested else "complete")

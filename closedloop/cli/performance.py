@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from pydantic import ValidationError
 
-from closedloop.config.complaint import complaint
+from closedloop.config.complaint import complaints
 from closedloop.config.device import Device, Stimulator
 from closedloop.config.document import read_document
 from closedloop.config.shipped import shipped_folder
@@ -207,7 +207,7 @@ def load_stimulator(name: str) -> Stimulator:
     try:
         device = Device.model_validate(document.plain()).root
     except ValidationError as error:
-        raise ConfigError(complaint(document, error, Device)) from None
+        raise ConfigError(*complaints(document, error, Device)) from None
     if not isinstance(device, Stimulator):
         raise ConfigError(f"{document.place(('kind',))}: kind = {device.kind}: must be stimulator")
     return device

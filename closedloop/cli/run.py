@@ -10,7 +10,7 @@ import typer
 from rich.table import Table
 
 from closedloop.cli.terminal import ERROR_STATUS, INTERRUPTED_STATUS, err, fail, out, show_progress, warn
-from closedloop.files import DISCLAIMER
+from closedloop.files import DISCLAIMER, INTERRUPTED, STOPPED
 
 if TYPE_CHECKING:
     from closedloop.config.device import Stimulator
@@ -72,11 +72,11 @@ def run(
         sys.stdout.write(json.dumps(summary, indent=2, ensure_ascii=False) + "\n")
     else:
         _show(outcome, summary, folder.path)
-    if summary["status"] != "complete" and outcome.events is None and summary["trouble"] is None:
+    if summary["status"] == INTERRUPTED and outcome.events is None and summary["trouble"] is None:
         fail(f"interrupted before the loop began; {folder.path} says so", INTERRUPTED_STATUS)
     if summary["trouble"] is not None:
         fail(f"{summary['trouble']}; {folder.path} is marked as interrupted", ERROR_STATUS)
-    if summary["status"] != "complete":
+    if summary["status"] == INTERRUPTED:
         fail(f"interrupted: the gate was disarmed; {folder.path} is marked as interrupted", INTERRUPTED_STATUS)
 
 
@@ -135,7 +135,7 @@ def _run(
                 progress("writing summary and report", 1.0)
                 return outcome, close_session(outcome, folder)
     except KeyboardInterrupt:
-        folder.close("interrupted")
+        folder.close(INTERRUPTED)
         raise
 
 
@@ -175,6 +175,8 @@ def _show(outcome: "Outcome", summary: dict[str, Any], folder: Path) -> None:
     if summary["calibration"] is not None:
         table.add_row("rest", summary["calibration"]["verdict"])
         table.add_row("", summary["calibration"]["promise"])
+    if summary["status"] == STOPPED:
+        table.add_row("stopped", f"by hand, after {summary['played_s']:.0f} s")
     table.add_row("delivered", f"{summary['delivered']}" + (f" ({rate:.1f} a minute)" if rate is not None else ""))
     table.add_row("withheld", f"{summary['withheld']}")
     for place, (reason, count) in enumerate(summary["refused"].items()):
@@ -191,6 +193,7 @@ def _show(outcome: "Outcome", summary: dict[str, Any], folder: Path) -> None:
         table.add_row("true phase", degrees_text(summary["true_phase_error"]))
     if summary["disturbed"]:
         table.add_row("", f"{summary['disturbed']} pulses show in the EEG: their own phase is not known")
+        table.add_row("phase, withheld", degrees_text(summary["phase_error_withheld"]))
     if summary["confirmed"] is not None:
         table.add_row("confirmed", ", ".join(f"{n} {answer}" for answer, n in summary["confirmed"].items()))
     for label, text in _latency_rows(summary["latency"]):

@@ -82,10 +82,10 @@ class Screen:
                 # Not through Python's buffer, in which keys would wait unseen.
                 keys = os.read(keyboard, 256).decode(errors="ignore").lower()
                 if not keys:
-                    return [Wish.STOP]
+                    return [Wish.GIVE_UP]
                 found.extend(KEYS[key] for key in keys if key in KEYS)
         except (OSError, ValueError):
-            return [Wish.STOP]  # the terminal has gone, and with it whoever could stop the session
+            return [Wish.GIVE_UP]
         return found
 
 

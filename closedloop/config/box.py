@@ -2,7 +2,7 @@
 
 from pydantic import ValidationError
 
-from closedloop.config.complaint import complaint
+from closedloop.config.complaint import complaints
 from closedloop.config.device import Device, Latency, Stimulator, TriggerBox
 from closedloop.config.document import Document, read_document
 from closedloop.config.line import BoxLine, Line
@@ -42,7 +42,7 @@ def through_box(document: Document, device: Stimulator) -> Stimulator:
     try:
         line = _Lined.model_validate({"line": {**box.line.model_dump(), **own}}).line
     except ValidationError as error:
-        raise ConfigError(complaint(document, error, _Lined)) from None
+        raise ConfigError(*complaints(document, error, _Lined)) from None
     return device.model_copy(update={"line": line, "latency": _sum(document, device, box)})
 
 
@@ -55,7 +55,7 @@ def _box(document: Document, name: str) -> TriggerBox:
     try:
         box = Device.model_validate(described.plain()).root
     except ValidationError as error:
-        raise ConfigError(complaint(described, error, Device)) from None
+        raise ConfigError(*complaints(described, error, Device)) from None
     if not isinstance(box, TriggerBox):
         raise ConfigError(f"{place} = {name}: is a {box.kind} (kind must be trigger_box): {described.path}")
     return box

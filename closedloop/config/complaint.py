@@ -1,4 +1,4 @@
-"""What a user is told about a file that cannot be: one line with place, key, value and limit."""
+"""What a user is told about a file that cannot be: one line for each mistake, with place, key, value and limit."""
 
 import difflib
 import json
@@ -17,17 +17,16 @@ PYTHONIC = re.compile(r" or instance of \w+| or object to extract fields from| a
 """What pydantic says of Python objects and of its own order of work, which tells a reader of YAML nothing."""
 
 
-def complaint(document: Document, error: ValidationError, model: type[BaseModel]) -> str:
-    """Return the first mistake of a file in one line, and how many more there are."""
+def complaints(document: Document, error: ValidationError, model: type[BaseModel]) -> list[str]:
+    """Return the mistakes of a file, a line each, in the order in which they stand there, missing keys last."""
     found: dict[Path, list[ErrorDetails]] = {}
     for detail in error.errors():
         found.setdefault(_path(document, detail), []).append(detail)
     # A value that fits none of several forms fails each of them: only the form that it came closest
     # to, which failed deepest inside, is worth telling.
     told = [path for path in found if not any(other[: len(path)] == path and other != path for other in found)]
-    first = min(told, key=lambda path: (found[path][0]["type"] == "missing", _line(document, path)))
-    rest = f" (and {len(told) - 1} more)" if len(told) > 1 else ""
-    return " ".join((_tell(document, first, found[first], model) + rest).splitlines())
+    told.sort(key=lambda path: (found[path][0]["type"] == "missing", _line(document, path)))
+    return [" ".join(_tell(document, path, found[path], model).splitlines()) for path in told]
 
 
 def _line(document: Document, path: Path) -> tuple[int, int]:

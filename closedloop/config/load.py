@@ -12,7 +12,7 @@ from ruamel.yaml import YAML
 
 from closedloop.config.amplifier import with_amplifier
 from closedloop.config.box import through_box
-from closedloop.config.complaint import complaint
+from closedloop.config.complaint import complaints
 from closedloop.config.device import Amplifier, Device, Stimulator, TriggerBox
 from closedloop.config.document import Document, read_document
 from closedloop.config.estimators import Plugin
@@ -247,4 +247,4 @@ def _validated(document: Document, model: type[M]) -> M:
     try:
         return model.model_validate(document.plain())
     except ValidationError as error:
-        raise ConfigError(complaint(document, error, model)) from None
+        raise ConfigError(*complaints(document, error, model)) from None

@@ -6,7 +6,7 @@ from typing import TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from closedloop.config.complaint import complaint
+from closedloop.config.complaint import complaints
 from closedloop.config.document import read_document
 from closedloop.errors import ConfigError
 
@@ -41,4 +41,4 @@ def _load(path: Path, model: type[M]) -> M:
     try:
         return model.model_validate(document.plain())
     except ValidationError as error:
-        raise ConfigError(complaint(document, error, model)) from None
+        raise ConfigError(*complaints(document, error, model)) from None

@@ -79,7 +79,11 @@ def _input_of(line: str, inputs: NDArray[np.void]) -> str:
     """Return which input decided a line, as far as it says when."""
     said = _object(line)
     at = np.flatnonzero(inputs["now"] == said["decided_s"]) if said and "decided_s" in said else np.zeros(0, int)
-    return f" at input {at[0]} ({InputKind(inputs['kind'][at[0]]).name.lower()})" if at.size else ""
+    return f" at input {at[0]} ({_kind(int(inputs['kind'][at[0]]))})" if at.size else ""
+
+
+def _kind(code: int) -> str:
+    return next((kind.name.lower() for kind in InputKind if kind == code), f"of unknown kind {code}")
 
 
 def _fields(before: str, after: str) -> str:

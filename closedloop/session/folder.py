@@ -37,6 +37,7 @@ from closedloop.files import (
     FAILED,
     INTERRUPTED,
     RUNNING,
+    STOPPED,
     make_folder,
     unmake,
     write_json,
@@ -90,7 +91,7 @@ class SessionFolder:
         sums = take_sums(self.path)
         self.note(status=status, **({"sums": sums} if sums else {}))
 
-    def fail(self, error: Exception) -> None:
+    def fail(self, error: BaseException) -> None:
         """Mark the session as failed, with the error's words; where that cannot be written, it stays ``running``."""
         with suppress(OutputError):
             self.note(status=FAILED, error=f"{type(error).__name__}: {error}")
@@ -222,13 +223,15 @@ class StoredSession:
             raise SessionError(f"{path} is no session folder: session.json cannot be read: {error}") from None
         if self.format != FORMAT:
             raise SessionError(f"{path}: format = {self.format} is not {FORMAT}, which this version reads")
-        self.closed = self.status in (COMPLETE, INTERRUPTED)
+        self.closed = self.status in (COMPLETE, STOPPED, INTERRUPTED)
         self._torn = may_be_torn and not self.closed
         if "steps" not in self.facts:
             raise SessionError(f"{path} was {self.status} before the loop began: there is nothing to replay")
         try:
             self.steps, self.conditions = list(self.facts["steps"]), list(self.facts["conditions"])
             self.n_channels = len(self.facts["recording"]["channels"])
+            if not self.n_channels:
+                raise KeyError("recording.channels")
             self.sums: dict[str, str] = {str(name): str(said) for name, said in self.facts.get("sums", {}).items()}
         except (KeyError, TypeError, AttributeError) as error:
             raise SessionError(f"{path}: session.json is damaged: {error} is missing or of another kind") from None

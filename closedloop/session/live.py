@@ -22,7 +22,7 @@ from closedloop.core.state import Core, Steps
 from closedloop.core.storage import step_names, to_arrays
 from closedloop.dose.record import DoseRecord
 from closedloop.errors import DoseError, LoopError, OutputError, StimulatorError, StreamError
-from closedloop.files import COMPLETE, INTERRUPTED
+from closedloop.files import COMPLETE, INTERRUPTED, STOPPED
 from closedloop.protocols.trigger_rate import fastest_hz, in_tenths
 from closedloop.session.arming import Arming
 from closedloop.session.dose import open_dose
@@ -94,8 +94,13 @@ def run_live(
     if source.realtime == "required":
         require_realtime()
 
+    told: set[str] = set()
+
     def waiting(what: str) -> bool:
         progress(what, 0.0)
+        if what not in told:  # once, also where nobody sees the bar: other streams may be there, under other names
+            told.add(what)
+            operator.say(what)
         return not interruption.requested
 
     percent = float(conditions_of(outcome.pipeline, outcome.device)["percent"].max())
@@ -219,6 +224,7 @@ class _Loop:
         self._core, self._steps = core, steps
         self._told_pulses: int | None = None
         self._began_s: float | None = None
+        self._stopped = False
         self._line = LineWatch(rig.line)
         self._operator, self._interruption = operator, interruption
         target = list(outcome.pipeline.signals).index(outcome.pipeline.target.signal)
@@ -279,7 +285,7 @@ class _Loop:
                 told=self._told_pulses,
             )
             if self._outcome.trouble is None and not self._interruption.requested:
-                self._outcome.status = COMPLETE
+                self._outcome.status = STOPPED if self._stopped else COMPLETE
 
     def _say_how_exact(self) -> None:
         """Say where the device's own command makes the moment of its pulses uncertain."""
@@ -334,7 +340,7 @@ class _Loop:
                 flushed_s = now_s
             if self._watch.reasons[Reason.PROTOCOL_COMPLETE]:
                 complete_s = min(complete_s, now_s + TAIL_S)
-            if self._interruption.requested or now_s >= complete_s:
+            if self._stopped or self._interruption.requested or now_s >= complete_s:
                 return
             if self._has_lasted(duration_s, now_s):
                 if supervisor.need or arming.need:
@@ -373,7 +379,7 @@ class _Loop:
     def _obey(self, supervisor: Supervisor, arming: Arming) -> None:
         wishes = self._operator.wishes()
         # Whatever else was asked for at the same time: a stop is the last word.
-        for wish in [Wish.STOP] if Wish.STOP in wishes else wishes:
+        for wish in [wish for wish in wishes if wish in {Wish.STOP, Wish.GIVE_UP}][:1] or wishes:
             self._say(f"asked to {wish}")
             if wish == Wish.PAUSE:
                 supervisor.post(Command.PAUSE)
@@ -386,7 +392,8 @@ class _Loop:
             else:
                 supervisor.post(Command.STOP)
                 supervisor.halt()
-                self._interruption.requested = True
+                self._stopped = wish == Wish.STOP
+                self._interruption.requested |= not self._stopped
 
     def _take(self, supervisor: Supervisor, recorder: Recorder, outlets: Outlets) -> None:
         """Hand on what has come out of the loop: first to the disk, then to whoever looks."""

@@ -24,7 +24,7 @@ class Outcome:
     pipeline, device
         What was done, and with what.
     status
-        ``complete`` or ``interrupted``.
+        ``complete``, ``stopped`` or ``interrupted``.
     source, calibration
         What was played, and what its beginning gave.
     events

@@ -15,13 +15,14 @@ from numpy.typing import NDArray
 
 from closedloop.core.records import EventKind
 from closedloop.files import DISCLAIMER
-from closedloop.session.evaluation import Phases, pooled
+from closedloop.session.evaluation import Phases, as_json, pooled
 from closedloop.session.outcome import Outcome
 from closedloop.session.summary import degrees_text
 
 N_BINS = 24
 COLORS = ("#0b6e99", "#c8553d", "#588157", "#7b2d8b", "#b8860b", "#444444")
 SURROGATE_COLOR = "#9a9a9a"
+PULSES, WITHHELD = "pulses", "withheld trials"
 STYLE: dict[Any, Any] = {
     "font.size": 9,
     "axes.spines.top": False,
@@ -34,7 +35,7 @@ STYLE: dict[Any, Any] = {
 def write_report(path: Path, outcome: Outcome, summary: dict[str, Any]) -> None:
     """Draw a session that has run its loop and write it as a PNG file."""
     conditions = outcome.pipeline.target.conditions
-    phases = outcome.phases(EventKind.DELIVERED)
+    phases, label = known_phases(outcome)
     surrogates = pooled(outcome.surrogates)
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(max(11.0, 4.2 * len(conditions)), 9.6), layout="constrained")
@@ -45,16 +46,28 @@ def write_report(path: Path, outcome: Outcome, summary: dict[str, Any]) -> None:
         circles = above.subplots(1, len(conditions), subplot_kw={"projection": "polar"}, squeeze=False)[0]
         for place, (axes, condition) in enumerate(zip(circles, conditions, strict=True)):
             target = None if condition.phase_deg == "random" else np.radians(condition.phase_deg)
-            _draw_phases(axes, phases.of(place), surrogates.of(place), target, place)
-            statistics = degrees_text(summary["per_condition"][condition.name])
+            _draw_phases(axes, phases.of(place), surrogates.of(place), target, place, label)
+            statistics = degrees_text(as_json(phases.of(place).statistics()))
+            statistics = statistics if label == PULSES else f"{label}: {statistics}"
             axes.set_title(f"{condition.name}\n" + "\n".join(textwrap.wrap(statistics, 56)))
         errors, intervals, refusals = below.subplots(1, 3)
-        _draw_errors(errors, phases, surrogates)
+        _draw_errors(errors, phases, surrogates, label)
         _draw_intervals(intervals, outcome)
         _draw_refusals(refusals, summary)
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", "Glyph .* missing from")  # a name in letters that the font lacks
             figure.savefig(path, dpi=110)
+
+
+def known_phases(outcome: Outcome) -> tuple[Phases, str]:
+    """Return the phases that are known, and whose they are.
+
+    Where the EEG shows every pulse, only the trials that were withheld have a phase that anybody can know.
+    """
+    pulses = outcome.phases(EventKind.DELIVERED)
+    if not pulses.target.size or np.isfinite(pulses.reference).any():
+        return pulses, PULSES
+    return outcome.phases(EventKind.WITHHELD), WITHHELD
 
 
 def _heading(outcome: Outcome, summary: dict[str, Any]) -> str:
@@ -76,8 +89,10 @@ def _density(values: NDArray[np.float64]) -> NDArray[np.float64]:
     return share
 
 
-def _draw_phases(axes: PolarAxes, phases: Phases, surrogates: Phases, target: float | None, place: int) -> None:
-    """Draw the reference phase at the pulses, 0 (the positive peak) on top, time clockwise."""
+def _draw_phases(
+    axes: PolarAxes, phases: Phases, surrogates: Phases, target: float | None, place: int, label: str
+) -> None:
+    """Draw the reference phase at the pulses, or at what stands for them, 0 (the peak) on top, time clockwise."""
     edges = np.linspace(-np.pi, np.pi, N_BINS + 1)
     axes.set_theta_zero_location("N")
     axes.set_theta_direction(-1)
@@ -90,7 +105,7 @@ def _draw_phases(axes: PolarAxes, phases: Phases, surrogates: Phases, target: fl
         align="edge",
         color=COLORS[place % len(COLORS)],
         alpha=0.85,
-        label="pulses",
+        label=label,
     )
     if surrogates.target.size:
         share = _density(surrogates.reference)
@@ -102,29 +117,27 @@ def _draw_phases(axes: PolarAxes, phases: Phases, surrogates: Phases, target: fl
     axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.12), ncols=3, frameon=False, fontsize=8)
 
 
-def _draw_errors(axes: Axes, phases: Phases, surrogates: Phases) -> None:
+def _draw_errors(axes: Axes, phases: Phases, surrogates: Phases, label: str) -> None:
     edges = np.linspace(-180.0, 180.0, 2 * N_BINS + 1)
-    for values, color, label, filled in (
-        (phases.error, COLORS[0], "pulses", True),
+    for values, color, whose, filled in (
+        (phases.error, COLORS[0], label, True),
         (surrogates.error, SURROGATE_COLOR, "no rhythm (surrogates)", False),
     ):
         known = np.degrees(values[np.isfinite(values)])
         if known.size:
             share = 100.0 * np.histogram(known, edges)[0] / known.size
-            axes.stairs(share, edges, fill=filled, color=color, alpha=0.85, label=label, linewidth=1.6)
+            axes.stairs(share, edges, fill=filled, color=color, alpha=0.85, label=whose, linewidth=1.6)
     axes.axvline(0.0, color="black", linestyle="--", linewidth=1)
     axes.set(
         title="Phase error, all conditions",
         xlabel="reference phase minus target (°), positive is late",
-        ylabel="share of pulses (%)",
+        ylabel=f"share of {label} (%)",
         xticks=range(-180, 181, 90),
     )
+    if label == WITHHELD:
+        axes.set_title("Phase error of withheld trials\n(the EEG shows the pulses: theirs is not known)")
     if axes.get_legend_handles_labels()[0]:
         axes.legend(loc="upper left", frameon=False, fontsize=8)
-    elif phases.error.size:
-        why = "the EEG shows the pulses:\ntheir own phase is not known"
-        axes.text(0.5, 0.8, why, transform=axes.transAxes, ha="center", fontsize=9)
-        axes.set_yticks([])
     axes.margins(y=0.25)
 
 

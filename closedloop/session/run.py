@@ -18,7 +18,7 @@ from closedloop.core.replay import lost_records, play, post_command, post_device
 from closedloop.core.state import Core
 from closedloop.core.storage import step_names, to_arrays
 from closedloop.errors import ClosedloopError
-from closedloop.files import COMPLETE
+from closedloop.files import COMPLETE, STOPPED
 from closedloop.session.facts import machine, now_utc, software
 from closedloop.session.folder import Recorder, SessionFolder
 from closedloop.session.interruption import Interruption
@@ -120,7 +120,7 @@ def run_session(
         if not (isinstance(error, ClosedloopError) and folder.remove_if_unused()):
             folder.fail(error)
         raise
-    if not interruption.requested and outcome.trouble is None:
+    if not interruption.requested and outcome.trouble is None and outcome.status != STOPPED:
         outcome.status = COMPLETE
     return outcome
 

@@ -55,6 +55,8 @@ liblsl asks by multicast at once, its known peers (all there is where a network 
 0.5 s, and everybody again after 1.25 s. A look that ends with one of these misses answers, and one in four of
 them takes 5 s longer: the attempt that was about to begin is cancelled too early to notice.
 """
+SURVEY_EVERY_S = 5.0
+"""So often it is looked which other streams there are, while the one that is wanted is not."""
 OPEN_S = 10.0
 PULL_S = 0.2
 
@@ -136,7 +138,7 @@ def find_stream(source: Lsl, waiting: Waiting) -> pylsl.StreamInfo:
     source
         Which stream, and for how long to wait.
     waiting
-        Is told what is waited for, a few times a second; where it returns False the search ends.
+        Is told what is waited for, and which streams are there, once a second; where it returns False the search ends.
 
     Raises
     ------
@@ -145,6 +147,7 @@ def find_stream(source: Lsl, waiting: Waiting) -> pylsl.StreamInfo:
     """
     wanted = predicate(source.stream)
     deadline = pylsl.local_clock() + source.wait_s
+    there, seen_s = "", 0.0
     while True:
         found = look_for(source.stream)
         if len(found) > 1:
@@ -154,13 +157,14 @@ def find_stream(source: Lsl, waiting: Waiting) -> pylsl.StreamInfo:
             )
         if found:
             return found[0]
-        if not (waiting(f"waiting for a stream with {wanted}") and pylsl.local_clock() < deadline):
+        if not seen_s or pylsl.local_clock() - seen_s > SURVEY_EVERY_S:
+            there = "; ".join(sorted(describe(info) for info in pylsl.resolve_streams(wait_time=RESOLVE_S)))
+            there, seen_s = f"there: {there or 'none at all'}", pylsl.local_clock()
+        if not (waiting(f"waiting for a stream with {wanted}; {there}") and pylsl.local_clock() < deadline):
             break
     hint = "" if source.stream.predicate is None else " (is it XPath 1.0?)"
-    there = sorted(describe(info) for info in pylsl.resolve_streams(wait_time=RESOLVE_S))
     raise StreamError(
-        f"source.stream: no stream with {wanted}{hint} within {source.wait_s:g} s (source.wait_s); "
-        f"there: {'; '.join(there) if there else 'none at all'}"
+        f"source.stream: no stream with {wanted}{hint} within {source.wait_s:g} s (source.wait_s); {there}"
     )
 
 

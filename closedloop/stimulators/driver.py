@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import TracebackType
-from typing import ClassVar, NoReturn, Self
+from typing import Any, ClassVar, NoReturn, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,6 +35,11 @@ class BaseDriver:
     def __init__(self, profile: Profile) -> None:
         self._profile, self._name = profile, profile.name
         self._armed = False
+
+    @classmethod
+    def fastest_hz(cls, settings: Any, percent: float) -> float:  # noqa: ARG003 - what a driver may know it by
+        """Return how fast triggers for single pulses may come at an intensity, in Hz: here only the limits say."""
+        return math.inf
 
     def artifact(self, sfreq: float, eeg: NDArray[np.bool_]) -> NDArray[np.float64]:  # noqa: ARG002 - a protocol's
         """Return nothing, of shape (0, n_channels): a real device leaves its artifact in the EEG itself."""

@@ -117,6 +117,12 @@ class Driver(Protocol):
     """A driver: makes a stimulator, not opened yet, from a profile and settings that its own model has checked."""
 
     settings_model: type[Model]
+    fastest_by_command_hz: float
+    """How often its devices may be fired by command; infinite where only the port limits that."""
+
+    def fastest_hz(self, settings: Model, percent: float) -> float:
+        """Return how fast triggers for single pulses may come at an intensity, in Hz; infinite where nobody knows."""
+        ...
 
     def __call__(self, profile: Profile, settings: Model) -> Stimulator:
         """Return the stimulator."""

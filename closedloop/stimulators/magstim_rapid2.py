@@ -38,6 +38,12 @@ class Rapid2(MagstimDriver[Rapid2Settings]):
     settings_model: ClassVar[type[Model]] = Rapid2Settings
     _firmware = FIRMWARES.start
 
+    @classmethod
+    def fastest_hz(cls, settings: Rapid2Settings, percent: float) -> float:
+        """Return how fast triggers for single pulses may come at an intensity, in Hz; above 100 % as at 100."""
+        known = min(percent, tables.POWERS[-1])
+        return tables.fastest_hz(known, mains_v=settings.mains_v, variant=settings.variant)
+
     @property
     def wait_after_train_s(self) -> float:
         """The rest after a train, in s: by the energy rule or as the device tells it, whichever is longer."""
@@ -51,7 +57,7 @@ class Rapid2(MagstimDriver[Rapid2Settings]):
     @property
     def recharge_s(self) -> float:
         """For how long after a pulse it would not fire, in s: what its highest frequency leaves, up to 100 %."""
-        return 1.0 / self._fastest_hz(min(self._told.state.power, tables.POWERS[-1]))
+        return 1.0 / self.fastest_hz(self._settings, self._told.state.power)
 
     def set_train(self, pulses: int, frequency_hz: float) -> None:
         """Set what one trigger starts: 1 pulse, or a train of more at a frequency in steps of 0.1 Hz.
@@ -89,7 +95,7 @@ class Rapid2(MagstimDriver[Rapid2Settings]):
             self._refuse(f"pulses = {pulses} is not within 1 to {most}")
         if not (math.isfinite(frequency_hz) and abs(10 * frequency_hz - round(10 * frequency_hz)) < 1e-6):
             self._refuse(f"frequency = {frequency_hz:g} Hz is not in steps of 0.1")
-        fastest_hz = self._fastest_hz(percent)
+        fastest_hz = self.fastest_hz(self._settings, percent)
         slowest_hz = 0.1 if pulses > 1 else 0.0
         if not slowest_hz <= frequency_hz <= fastest_hz:
             self._refuse(f"frequency = {frequency_hz:g} Hz at {percent} % is not within {slowest_hz:g} to {fastest_hz}")
@@ -102,9 +108,6 @@ class Rapid2(MagstimDriver[Rapid2Settings]):
                 f"{pulses / frequency_hz:.1f} s, longer than {longest_s:.1f}"
             )
         return round(10 * frequency_hz)
-
-    def _fastest_hz(self, percent: int) -> int:
-        return tables.fastest_hz(percent, mains_v=self._settings.mains_v, variant=self._settings.variant)
 
     def _check_model(self, version: str) -> None:
         number = re.fullmatch(r"V?(\d+)(\.\d+)*", version)
@@ -123,7 +126,7 @@ class Rapid2(MagstimDriver[Rapid2Settings]):
             return
         code = self._settings.unlock_code
         if code is None:
-            self._refuse(f"unlock_code is missing: firmware {self._firmware} asks for its unit's")
+            self._refuse(f"settings.unlock_code = null: firmware {self._firmware} asks for its unit's")
         instrument = self._command(frames.unlock_remote(code), "controlled remotely: unlock_code is not this unit's")
         self._confirm_remote(instrument)
 

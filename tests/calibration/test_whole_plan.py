@@ -100,6 +100,50 @@ def test_trains_that_the_tables_do_not_show_to_be_safe_are_refused_where_they_st
     assert message.startswith(f"{place}: {said}")
 
 
+RAPID = (
+    RIG.replace("driver: simulated", "driver: magstim-rapid-squared")
+    + """\
+settings: {port: /dev/ttyS0, mains_v: 115, variant: rapid}
+"""
+)
+RATES = {
+    "the device's power": (
+        [
+            ("frequency_hz: 10", "frequency_hz: «20"),
+            ("pulses_per_train: 40", "pulses_per_train: 4"),
+            ("percent_of_maximum: 42", "percent_of_maximum: 60"),
+        ],
+        RAPID,
+        "frequency_hz = 20: is above 16, the highest of the Rig at 66 % of its maximum",
+    ),
+    "its own command": (
+        [],
+        RAPID + "line: {kind: command, spread_s: 0.01}\n",
+        "frequency_hz = 10: is above 1, the highest of the Rig by its own command (line.kind = command)",
+    ),
+    "what is heard between": (
+        [("frequency_hz: 10", "frequency_hz: «12"), ("pulses_per_train: 40", "pulses_per_train: 4")],
+        RIG + "line: {kind: command, spread_s: 0.01}\n",
+        "frequency_hz = 12: is above 10, the highest of what leaves time to hear how the device is "
+        "(line.kind = command)",
+    ),
+}
+
+
+@pytest.mark.parametrize(("replaced", "rig", "said"), RATES.values(), ids=RATES.keys())
+def test_triggers_that_a_device_cannot_follow_are_refused_where_they_stand(check, replaced, rig, said):
+    message, place = check(*(replaced or [("frequency_hz: 10", "frequency_hz: «10")]), rig=rig)
+    assert message == f"{place}: protocol.frequency_hz: {said}"
+
+
+def test_single_pulses_that_a_device_cannot_follow_are_refused_by_their_interval(check):
+    rig = RAPID + "line: {kind: command, spread_s: 0.01}\n"
+    trains = "{type: train, trains: 75, pulses_per_train: 40, frequency_hz: 10, min_interval_s: 26}"
+    pulses = "{type: single_pulse, pulses: 3, min_interval_s: «0.5}"
+    message, place = check((trains, pulses), rig=rig)
+    assert message.startswith(f"{place}: protocol.min_interval_s: frequency_hz = 2: is above 1, the highest of the Rig")
+
+
 def test_without_a_threshold_no_train_is_allowed(check):
     message, _ = check(
         ("percent_of_motor_threshold: 110", "percent_of_maximum: 50"),

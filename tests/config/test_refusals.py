@@ -365,6 +365,19 @@ def test_of_several_mistakes_the_first_is_told_and_the_others_are_counted(writte
     assert said == f"{place}: target.conditions.0.phase_deg = 400: must be 'random' or less than 360 (and 2 more)"
 
 
+def test_all_mistakes_are_there_for_who_wants_them(written, pipeline_text):
+    text = pipeline_text.replace("max_pulses: 200", "max_pulses: 0").replace("artifact_uv: 150", "artifact_uv: -1")
+    path, place = written("pipeline.yaml", text, "phase_deg: 180", "phase_deg: «400")
+    with pytest.raises(ConfigError) as raised:
+        load_pipeline(path)
+    first, *others = raised.value.mistakes
+    assert first == f"{place}: target.conditions.0.phase_deg = 400: must be 'random' or less than 360"
+    assert [line.partition(": ")[2] for line in others] == [
+        "gates.artifact_uv = -1: must be greater than 0",
+        "limits.max_pulses = 0: must be at least 1",
+    ]
+
+
 def test_a_key_that_was_merged_in_is_refused_at_the_section_that_merges_it(written, pipeline_text, one_line_error):
     path, place = written(
         "pipeline.yaml",

@@ -105,6 +105,15 @@ def test_every_driver_of_this_package_that_speaks_to_a_device_has_a_stand_in():
     assert set(STOOD_IN_FOR.values()) <= set(STANDINS)
 
 
+def test_before_it_is_opened_it_says_how_fast_triggers_may_come_and_stronger_ones_no_faster(name):
+    driver, device = find_driver(name), STOOD_IN_FOR.get(name)
+    given = ALONE[name] if device is None else {**load_device(device).settings, **SETTINGS.get(device, {})}
+    settings = driver.settings_model.model_validate(given)
+    rates = [driver.fastest_hz(settings, percent) for percent in (1.0, 30.0, 50.5, 80.0, 100.0)]
+    assert rates == sorted(rates, reverse=True)
+    assert min(rates[-1], driver.fastest_by_command_hz) > 0.0
+
+
 def test_it_says_what_it_is(stimulator):
     assert stimulator.identity.model
 

@@ -303,6 +303,12 @@ def test_every_commands_help_has_an_example_that_begins_like_it(main, command):
     assert f"Example: closedloop {command} " in " ".join(done.stdout.replace("│", " ").split())
 
 
+@pytest.mark.parametrize("group", ["", "recordings", "devices"])
+def test_the_help_of_a_group_of_commands_has_examples(main, group):
+    said = " ".join(main(*group.split(), "--help").stdout.replace("│", " ").split())
+    assert f"Examples: closedloop {group}".rstrip() in said
+
+
 @pytest.mark.parametrize("option", ["--help", "--version"])
 def test_the_program_says_that_it_is_no_medical_device(main, option):
     done = main(option)

@@ -170,7 +170,7 @@ def test_a_coil_that_is_missing_hot_or_worn(refused, name, fault):
 
 
 UNLOCK = {
-    "missing": (None, "unlock_code is missing: firmware 9 asks for its unit's"),
+    "missing": (None, "settings.unlock_code = null: firmware 9 asks for its unit's"),
     "wrong": ("1111-00000000-00", "unlock_code is not this unit's: it does not take this value"),
 }
 

@@ -40,7 +40,7 @@ def test_a_new_folder_says_that_it_is_running(tmp_path):
     assert facts(tmp_path / "new") == {"format": FORMAT, "status": "running"}
 
 
-@pytest.mark.parametrize("status", ["complete", "interrupted"])
+@pytest.mark.parametrize("status", ["complete", "stopped", "interrupted"])
 def test_a_closed_folder_says_how_it_ended_and_keeps_its_facts(tmp_path, status):
     folder = SessionFolder(tmp_path / "new")
     folder.note(seed=7)
@@ -256,6 +256,10 @@ NO_SESSIONS = {
     "no channels": (
         lambda path: rewrite(path / "session.json", recording={}),
         "{path}: session.json is damaged: 'channels' is missing or of another kind",
+    ),
+    "an empty list of channels": (
+        lambda path: rewrite(path / "session.json", recording={"channels": []}),
+        "{path}: session.json is damaged: 'recording.channels' is missing or of another kind",
     ),
     "no conditions": (
         lambda path: rewrite(path / "session.json", conditions=None),

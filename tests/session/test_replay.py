@@ -11,6 +11,7 @@ from typer.testing import CliRunner
 from closedloop.cli.app import app
 from closedloop.core.records import EVENT, INPUT, Command, InputKind
 from closedloop.errors import SessionError
+from closedloop.session.differences import first_line
 from closedloop.session.replay import replay_session
 from closedloop.session.sums import RECORDED, take_sums
 
@@ -111,6 +112,13 @@ def test_a_change_of_what_went_in_is_found_at_the_first_decision_that_differs(co
     assert json.dumps(recorded[name]) == before != after
     assert "{" not in replayed.difference
     assert "\n" not in replayed.difference
+
+
+def test_inputs_of_a_kind_that_nobody_knows_are_named_as_such():
+    inputs = np.zeros(1, INPUT)
+    inputs["kind"], inputs["now"] = 99, 2.5
+    found = first_line(['{"decided_s": 2.5, "lead": 1}'], ['{"decided_s": 2.5, "lead": 2}'], inputs)
+    assert found.text == "decision 0 at input 0 (of unknown kind 99): lead was 1 and is 2"
 
 
 def test_a_changed_sample_leaves_the_decisions_before_it_as_they_were(copied):

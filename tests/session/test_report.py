@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from closedloop.core.records import EventKind
-from closedloop.session.report import write_report
+from closedloop.session.outcome import Outcome
+from closedloop.session.report import known_phases, write_report
 from closedloop.session.summary import summarise
 
 PNG = b"\x89PNG\r\n\x1a\n"
@@ -78,6 +79,28 @@ def test_a_name_is_drawn_as_it_is_written(drawn, name):
 
 def test_an_interruption_is_drawn(drawn):
     assert not np.array_equal(drawn(status="interrupted"), drawn())
+
+
+def test_where_the_pulses_hide_their_own_phase_the_withheld_trials_are_shown(session, monkeypatch):
+    """All pulses of a real stimulator show in the EEG: what it was at those moments nobody knows."""
+    known = session.outcome.phases(EventKind.WITHHELD)
+    assert known.target.size > 0
+
+    def hidden(self, kind):
+        found = as_they_are(self, kind)
+        return replace(found, reference=np.full(found.reference.size, np.nan)) if kind == EventKind.DELIVERED else found
+
+    as_they_are = Outcome.phases
+    monkeypatch.setattr(Outcome, "phases", hidden)
+    shown, label = known_phases(session.outcome)
+    assert label == "withheld trials"
+    assert np.array_equal(shown.reference, known.reference)
+
+
+def test_otherwise_the_pulses_are_shown(session):
+    shown, label = known_phases(session.outcome)
+    assert label == "pulses"
+    assert shown.target.size == session.outcome.phases(EventKind.DELIVERED).target.size
 
 
 def test_the_picture_shows_the_pulses(drawn):

@@ -429,7 +429,22 @@ def test_a_stream_that_starts_later_is_waited_for():
     finally:
         for one in sender:
             one.close()
-    assert set(told) == {f"waiting for a stream with type='{kind}'"}
+    assert {line.partition("; there: ")[0] for line in told} == {f"waiting for a stream with type='{kind}'"}
+
+
+def test_who_waits_is_told_which_streams_are_there(one_line_error):
+    told = []
+
+    def waiting(what):
+        told.append(what)
+        return len(told) < 2
+
+    with sending() as sender:
+        there = sender.outlet.get_info()
+        one_line_error(StreamError, find_stream, source(name=unique("amp"), wait_s=60.0), waiting)
+    assert all(
+        f"{there.name()} (type {there.type()}, 2 channels, 250 Hz, {there.source_id()})" in what for what in told
+    )
 
 
 def test_whoever_waits_may_stop_waiting(one_line_error):

@@ -350,7 +350,7 @@ def test_a_device_that_speaks_another_language_is_said():
 
 def test_an_unlock_code_is_asked_for_by_its_firmware_only():
     with (
-        pytest.raises(StimulatorError, match=r"^Rig: unlock_code is missing: firmware 9 asks for its unit's$"),
+        pytest.raises(StimulatorError, match=r"^Rig: settings.unlock_code = null: firmware 9 asks for its unit's$"),
         bench(Rapid2StandIn(), unlock_code=None),
     ):
         pass
