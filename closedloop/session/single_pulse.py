@@ -9,9 +9,10 @@ from typing import Literal
 
 import numpy as np
 
+from closedloop.calibration.dose_limits import caps_of_device, limits_of_device
 from closedloop.config.device import Stimulator as Profile
 from closedloop.config.line import CommandLine
-from closedloop.core.exposure import CAP, make_exposure
+from closedloop.core.exposure import make_exposure
 from closedloop.core.pulse_artifact import make_artifact
 from closedloop.core.reasons import EXPLANATIONS, Reason
 from closedloop.core.records import Command, EventKind
@@ -168,7 +169,7 @@ class SinglePulse:
 
 def _core(profile: Profile, percent: float) -> tuple[Core, Steps]:
     """Lay out a core that fires once, under all of the device's limits."""
-    limits = profile.limits
+    limits = limits_of_device(profile)
     core, steps = metronome(
         SFREQ,
         n_channels=1,
@@ -177,21 +178,15 @@ def _core(profile: Profile, percent: float) -> tuple[Core, Steps]:
         latency_s=0.0,
         max_data_age_s=0.1,
         max_lateness_s=0.001,
-        min_interval_s=limits.min_interval_s + profile.spread_s,
+        min_interval_s=limits["min_interval_s"],
         jitter_s=0.0,
     )
     core.conditions["percent"] = percent
-    core.limits["max_percent"] = limits.max_percent_of_maximum
-    core.limits["recharge_s"] = limits.recharge_s + profile.spread_s
-    core.limits["max_status_age_s"] = limits.max_status_age_s
-    if limits.max_coil_c is not None:
-        core.limits["max_coil_c"] = limits.max_coil_c
-    if limits.max_pulses_per_day is not None:
-        core.limits["max_pulses_day"] = limits.max_pulses_per_day
+    for name, value in limits.items():
+        core.limits[name] = value
     core.gate["leased"] = 0
-    caps = np.array([(cap.window_s + profile.spread_s, cap.max_pulses) for cap in limits.rate_caps], CAP)
     open_ = core.exposure
-    exposure = make_exposure(caps, open_.frequencies_hz, open_.percents, open_.longest_s)
+    exposure = make_exposure(caps_of_device(profile), open_.frequencies_hz, open_.percents, open_.longest_s)
     return core._replace(exposure=exposure), steps
 
 
