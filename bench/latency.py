@@ -24,7 +24,7 @@ off its core.
 
 Beside it stands the floor: a compiled loop that only waits for moments in the same way (``floor.py``), with FIFO, in
 the same run. Nothing on this machine can be more punctual. It is measured with cores that are kept awake, as a session
-keeps them, and with cores that may fall asleep.
+keeps them where the kernel can be asked, and with cores that may fall asleep.
 
 What else ran on this machine is told beside the figures (``others_percent`` of all cores' time): they are worth
 something where that is little.

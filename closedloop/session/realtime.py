@@ -26,6 +26,9 @@ ISOLATED = Path("/sys/devices/system/cpu/isolated")
 LATENCY_REQUEST = Path("/dev/cpu_dma_latency")
 """While it is open with 0 in it, no core falls asleep: waking up takes 0.1 ms on a PC, on a virtual machine whose host
 has other work several ms (Linux's PM quality of service)."""
+IDLE_DRIVER = Path("/sys/devices/system/cpu/cpuidle/current_driver")
+"""What puts cores to sleep, and hears that request. Virtual machines often have none: there the host decides."""
+KERNEL_OPTIONS = Path("/proc/cmdline")
 SLICE_S = 1e-4
 """What the threads ask the ordinary scheduler for at a time, the least there is: who asks for little is let in soon. It
 needs no permission; Linux does so from 6.12 on."""
@@ -174,11 +177,23 @@ def _lock_memory(refused: list[str]) -> bool:
     return True
 
 
+def _read(path: Path) -> str:
+    """Return what the kernel says in a file, nothing where there is none."""
+    with suppress(OSError):
+        return path.read_text()
+    return ""
+
+
 _requests: list[int] = []
 """The open request of this process; like a lock on memory it is the process's own."""
 
 
 def _keep_awake(refused: list[str]) -> bool:
+    if "idle=poll" in _read(KERNEL_OPTIONS).split():
+        return True
+    if _read(IDLE_DRIVER).strip() in {"", "none"}:
+        refused.append("cores: no idle driver of the kernel can be asked; start it with idle=poll")
+        return False
     if not _requests:
         try:
             request = os.open(LATENCY_REQUEST, os.O_WRONLY | os.O_CLOEXEC)

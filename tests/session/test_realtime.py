@@ -135,7 +135,22 @@ def test_memory_is_only_called_locked_where_it_is(monkeypatch, locked):
     assert all("allow it with memlock unlimited" in why for why in refused)
 
 
-def test_cores_are_kept_awake_once_and_only_until_the_session_ends(tmp_path, monkeypatch):
+@pytest.fixture
+def idle(tmp_path, monkeypatch):
+    """Return a function that sets what the kernel says of its idle driver and of its options."""
+
+    def say(driver, options="quiet"):
+        for name, text in (("IDLE_DRIVER", driver), ("KERNEL_OPTIONS", options)):
+            path = tmp_path / name
+            if text is not None:
+                path.write_text(f"{text}\n")
+            monkeypatch.setattr(closedloop.session.realtime, name, path)
+
+    return say
+
+
+def test_cores_are_kept_awake_once_and_only_until_the_session_ends(tmp_path, monkeypatch, idle):
+    idle("intel_idle")
     request = tmp_path / "cpu_dma_latency"
     request.touch()
     monkeypatch.setattr(closedloop.session.realtime, "LATENCY_REQUEST", request)
@@ -151,7 +166,29 @@ def test_cores_are_kept_awake_once_and_only_until_the_session_ends(tmp_path, mon
         os.fstat(held)
 
 
-def test_cores_that_may_fall_asleep_are_said(tmp_path, monkeypatch):
+@pytest.mark.parametrize("driver", ["none", None])
+def test_cores_that_nobody_can_keep_awake_are_not_called_awake(tmp_path, monkeypatch, idle, driver):
+    """Without an idle driver the request can be made, and is heard by nobody."""
+    idle(driver)
+    request = tmp_path / "cpu_dma_latency"
+    request.touch()
+    monkeypatch.setattr(closedloop.session.realtime, "LATENCY_REQUEST", request)
+    refused = []
+    with undisturbed():
+        assert not closedloop.session.realtime._keep_awake(refused)
+    assert refused == ["cores: no idle driver of the kernel can be asked; start it with idle=poll"]
+
+
+def test_cores_that_never_sleep_need_not_be_asked_for(idle):
+    idle("none", "quiet idle=poll")
+    refused = []
+    with undisturbed():
+        assert closedloop.session.realtime._keep_awake(refused)
+    assert refused == []
+
+
+def test_cores_that_may_fall_asleep_are_said(tmp_path, monkeypatch, idle):
+    idle("acpi_idle")
     monkeypatch.setattr(closedloop.session.realtime, "LATENCY_REQUEST", tmp_path / "none")
     refused = []
     with undisturbed():
