@@ -34,6 +34,10 @@ EVERY_S = 0.05
 
 def run(device: str, port: str, trigger: str, subject: str, session: str, source_id: str, interval_s: float) -> None:
     """Arm and fire for as long as nobody ends it."""
+
+    def say(line: str) -> None:
+        print(line, file=sys.stderr)
+
     profile = load_device(device)
     profile = profile.model_copy(update={"settings": {**profile.settings, "port": port}})
     source = Lsl(type="lsl", stream=StreamQuery(source_id=source_id), wait_s=30.0)
@@ -67,11 +71,12 @@ def run(device: str, port: str, trigger: str, subject: str, session: str, source
         )
         watch, told = Watch(0, correction_s=correction_s), False
         with undisturbed(), supervisor:
-            arming = Arming(profile, stimulator, supervisor, dose, lambda line: print(line, file=sys.stderr))
+            arming = Arming(profile, stimulator, supervisor, dose, say)
             arming.ask(pylsl.local_clock())
             while True:
                 drained, sights = supervisor.collect()
                 watch.follow(sights, drained.events)
+                supervisor.look_after(watch.newest, say=say)
                 arming.look(watch.newest)
                 if watch.counts[EventKind.DELIVERED] and not told:
                     told = True
