@@ -107,7 +107,8 @@ def collect(supervisor: Supervisor, seconds: float) -> np.ndarray[Any, np.dtype[
     end_s = time.monotonic() + seconds
     while time.monotonic() < end_s:
         time.sleep(COLLECT_EVERY_S)
-        drained, _ = supervisor.collect()
+        drained, sights = supervisor.collect()
+        supervisor.look_after(sights[-1] if len(sights) else None, say=print)
         samples = drained.inputs[drained.inputs["kind"] == InputKind.SAMPLE]
         ages.append(samples["now"] - samples["timestamp"])
     return np.concatenate(ages)

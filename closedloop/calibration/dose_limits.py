@@ -48,7 +48,7 @@ def dose(pipeline: Pipeline, device: Stimulator, train_hz: float) -> tuple[dict[
 
 
 def limits_of_device(device: Stimulator) -> dict[str, float]:
-    """Return the fields of ``LIMITS`` by which a device holds every pulse, whatever a pipeline says."""
+    """Return the fields of ``LIMITS`` by which a device holds a single pulse, whatever a pipeline says."""
     theirs = device.limits
     return _opened(
         {

@@ -41,7 +41,8 @@ def check_whole_plan(pipeline: Loaded[Pipeline], device: Loaded[Stimulator]) -> 
     try:
         _check_train_pulses(plan, profile)
         _check_trains(plan, chosen, percent)
-        _check_rate(profile, trigger_rate.fastest_hz(plan.protocol), of_maximum)
+        # The individual frequency is found at rest: at least the slowest that there may be has to pass.
+        _check_rate(profile, trigger_rate.fastest_hz(plan.protocol) or trigger_rate.in_tenths(SEARCH_HZ[0]), of_maximum)
     except ConfigError as error:
         keys = _asked_by(plan, str(error).partition(" = ")[0], ("stimulator", "intensity", how))
         raise ConfigError(f"{pipeline.place(*keys)}: {'.'.join(keys)}: {error}") from None
@@ -89,7 +90,8 @@ def _placed(pipeline: Loaded[Pipeline], *keys: str) -> Iterator[None]:
     try:
         yield
     except ConfigError as error:
-        raise ConfigError(f"{pipeline.place(*keys)}: {'.'.join(keys)}: {error}") from None
+        where = f"{pipeline.place(*keys)}: {'.'.join(keys)}"
+        raise ConfigError(*(f"{where}: {mistake}" for mistake in error.mistakes)) from None
 
 
 def _asked_by(plan: Pipeline, what: str, intensity: tuple[str, ...]) -> tuple[str, ...]:
@@ -146,13 +148,15 @@ def _check_train_pulses(plan: Pipeline, profile: Stimulator) -> None:
             raise ConfigError(f"pulses_per_train = {pulses}: is above {whose} = {limit}")
 
 
-def _check_rate(profile: Stimulator, trigger_hz: float | None, of_maximum: float) -> None:
-    """Refuse triggers that the device could not follow at that intensity; at None only rest will tell how fast."""
-    if trigger_hz is None:
-        return
-    allowed_hz, whose = follow.fastest_hz(profile, of_maximum)
+def _check_rate(profile: Stimulator, trigger_hz: float, of_maximum: float) -> None:
+    """Refuse triggers that the device could not follow at that intensity."""
+    allowed_hz, why = follow.fastest_hz(profile, of_maximum)
     if not trigger_hz <= allowed_hz:
-        raise ConfigError(f"frequency_hz = {trigger_hz:g}: is above {allowed_hz:g}, the highest of {whose}")
+        apart_s = math.ceil(1e4 / allowed_hz) / 1e4
+        raise ConfigError(
+            f"frequency_hz = {trigger_hz:g}: is above {allowed_hz:g}, the highest that {why}: triggers at least "
+            f"{apart_s:g} s apart"
+        )
 
 
 def _said(chosen: Chosen) -> str | None:

@@ -10,7 +10,7 @@ from rich.table import Table
 
 from closedloop.cli.terminal import ERROR_STATUS, INTERRUPTED_STATUS, fail, out, show_progress
 from closedloop.errors import ConfigError
-from closedloop.files import DISCLAIMER
+from closedloop.files import COMPLETE, DISCLAIMER, INTERRUPTED
 
 if TYPE_CHECKING:
     from closedloop.config.load import Loaded
@@ -137,12 +137,17 @@ def _measure(
                 interruption=interruption,
                 progress=progress,
             )
-        except BaseException as error:
+        except KeyboardInterrupt:
+            if not folder.remove_if_unused():
+                folder.note(status=INTERRUPTED)
+            raise
+        except Exception as error:
             if not folder.remove_if_unused():
                 folder.fail(error)
             raise
-        folder.write_json("summary.json", found.as_json())
-        folder.close("interrupted" if interruption.requested else "complete")
+        with interruption.deferred():
+            folder.write_json("summary.json", found.as_json())
+            folder.close(INTERRUPTED if interruption.requested else COMPLETE)
     return loaded, found, folder.path
 
 

@@ -188,13 +188,13 @@ def _check_settings(document: Document, device: Stimulator) -> None:
     try:
         model.model_validate(given)
     except ValidationError as error:
-        detail = error.errors(include_input=False)[0]
-        keys = ("settings", *(str(key) for key in detail["loc"]))
         known = ", ".join(model.model_fields) or "none"
-        raise ConfigError(
-            f"{document.place(document.known_part(keys))}: {'.'.join(keys)}: {detail['msg']} "
-            f"(settings of this driver: {known})"
-        ) from None
+        mistakes = []
+        for detail in error.errors(include_input=False):
+            keys = ("settings", *(str(key) for key in detail["loc"]))
+            place = document.place(document.known_part(keys))
+            mistakes.append(f"{place}: {'.'.join(keys)}: {detail['msg']} (settings of this driver: {known})")
+        raise ConfigError(*mistakes) from None
 
 
 @contextmanager

@@ -91,7 +91,7 @@ class SessionFolder:
         sums = take_sums(self.path)
         self.note(status=status, **({"sums": sums} if sums else {}))
 
-    def fail(self, error: BaseException) -> None:
+    def fail(self, error: Exception) -> None:
         """Mark the session as failed, with the error's words; where that cannot be written, it stays ``running``."""
         with suppress(OutputError):
             self.note(status=FAILED, error=f"{type(error).__name__}: {error}")

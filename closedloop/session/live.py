@@ -97,7 +97,7 @@ def run_live(
     told: set[str] = set()
 
     def waiting(what: str) -> bool:
-        progress(what, 0.0)
+        progress(what.partition("; there: ")[0], 0.0)
         if what not in told:  # once, also where nobody sees the bar: other streams may be there, under other names
             told.add(what)
             operator.say(what)
@@ -390,10 +390,16 @@ class _Loop:
             elif wish == Wish.ARM:
                 self._arm(arming)
             else:
-                supervisor.post(Command.STOP)
-                supervisor.halt()
-                self._stopped = wish == Wish.STOP
-                self._interruption.requested |= not self._stopped
+                self._stop(supervisor, supervisor.need or arming.need, by_hand=wish == Wish.STOP)
+
+    def _stop(self, supervisor: Supervisor, need: str, *, by_hand: bool) -> None:
+        """Disarm and end; it has gone well only where somebody ends what was armed and lacked nothing."""
+        supervisor.post(Command.STOP)
+        supervisor.halt()
+        if need:
+            self._outcome.trouble = f"the session was stopped while disarmed: {need}"
+        self._stopped = by_hand and self._began_s is not None
+        self._interruption.requested |= not self._stopped
 
     def _take(self, supervisor: Supervisor, recorder: Recorder, outlets: Outlets) -> None:
         """Hand on what has come out of the loop: first to the disk, then to whoever looks."""

@@ -192,7 +192,7 @@ def _keep_awake(refused: list[str]) -> bool:
     if "idle=poll" in _read(KERNEL_OPTIONS).split():
         return True
     if _read(IDLE_DRIVER).strip() in {"", "none"}:
-        refused.append("cores: no idle driver of the kernel can be asked; start it with idle=poll")
+        refused.append("cores: the kernel has no idle driver to ask; start the kernel with idle=poll")
         return False
     if not _requests:
         try:

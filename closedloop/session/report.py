@@ -47,8 +47,9 @@ def write_report(path: Path, outcome: Outcome, summary: dict[str, Any]) -> None:
         for place, (axes, condition) in enumerate(zip(circles, conditions, strict=True)):
             target = None if condition.phase_deg == "random" else np.radians(condition.phase_deg)
             _draw_phases(axes, phases.of(place), surrogates.of(place), target, place, label)
-            statistics = degrees_text(as_json(phases.of(place).statistics()))
-            statistics = statistics if label == PULSES else f"{label}: {statistics}"
+            statistics = degrees_text(summary["per_condition"][condition.name])
+            if label == WITHHELD:
+                statistics = f"{label}: {degrees_text(as_json(phases.of(place).statistics()))}"
             axes.set_title(f"{condition.name}\n" + "\n".join(textwrap.wrap(statistics, 56)))
         errors, intervals, refusals = below.subplots(1, 3)
         _draw_errors(errors, phases, surrogates, label)
@@ -65,7 +66,7 @@ def known_phases(outcome: Outcome) -> tuple[Phases, str]:
     Where the EEG shows every pulse, only the trials that were withheld have a phase that anybody can know.
     """
     pulses = outcome.phases(EventKind.DELIVERED)
-    if not pulses.target.size or np.isfinite(pulses.reference).any():
+    if not outcome.disturbed or np.isfinite(pulses.reference).any():
         return pulses, PULSES
     return outcome.phases(EventKind.WITHHELD), WITHHELD
 

@@ -27,7 +27,7 @@ class Wish(StrEnum):
     RESUME = "resume"
     ARM = "arm"
     STOP = "stop"
-    GIVE_UP = "stop: the terminal has gone, and with it whoever could"
+    GIVE_UP = "stop, for the terminal has gone"
 
 
 @dataclass(frozen=True)

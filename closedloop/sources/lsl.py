@@ -138,7 +138,8 @@ def find_stream(source: Lsl, waiting: Waiting) -> pylsl.StreamInfo:
     source
         Which stream, and for how long to wait.
     waiting
-        Is told what is waited for, and which streams are there, once a second; where it returns False the search ends.
+        Is told about once a second what is waited for and, after a while, which streams are there; where it returns
+        False the search ends.
 
     Raises
     ------
@@ -147,7 +148,7 @@ def find_stream(source: Lsl, waiting: Waiting) -> pylsl.StreamInfo:
     """
     wanted = predicate(source.stream)
     deadline = pylsl.local_clock() + source.wait_s
-    there, seen_s = "", 0.0
+    there, survey_s = "", pylsl.local_clock()
     while True:
         found = look_for(source.stream)
         if len(found) > 1:
@@ -157,15 +158,22 @@ def find_stream(source: Lsl, waiting: Waiting) -> pylsl.StreamInfo:
             )
         if found:
             return found[0]
-        if not seen_s or pylsl.local_clock() - seen_s > SURVEY_EVERY_S:
-            there = "; ".join(sorted(describe(info) for info in pylsl.resolve_streams(wait_time=RESOLVE_S)))
-            there, seen_s = f"there: {there or 'none at all'}", pylsl.local_clock()
-        if not (waiting(f"waiting for a stream with {wanted}; {there}") and pylsl.local_clock() < deadline):
+        if not (waiting(f"waiting for a stream with {wanted}{there}") and pylsl.local_clock() < deadline):
             break
+        # Only where the one that is wanted can still be looked for twice.
+        if survey_s <= pylsl.local_clock() < deadline - 3.0 * RESOLVE_S:
+            there, survey_s = f"; there: {_what_is_there()}", pylsl.local_clock() + SURVEY_EVERY_S
     hint = "" if source.stream.predicate is None else " (is it XPath 1.0?)"
     raise StreamError(
-        f"source.stream: no stream with {wanted}{hint} within {source.wait_s:g} s (source.wait_s); {there}"
+        f"source.stream: no stream with {wanted}{hint} within {source.wait_s:g} s (source.wait_s); "
+        f"there: {_what_is_there()}"
     )
+
+
+def _what_is_there() -> str:
+    """Look around once and name all streams."""
+    there = sorted(describe(info) for info in pylsl.resolve_streams(wait_time=RESOLVE_S))
+    return "; ".join(there) or "none at all"
 
 
 def look_for(query: StreamQuery) -> list[pylsl.StreamInfo]:

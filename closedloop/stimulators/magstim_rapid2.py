@@ -95,6 +95,8 @@ class Rapid2(MagstimDriver[Rapid2Settings]):
             self._refuse(f"pulses = {pulses} is not within 1 to {most}")
         if not (math.isfinite(frequency_hz) and abs(10 * frequency_hz - round(10 * frequency_hz)) < 1e-6):
             self._refuse(f"frequency = {frequency_hz:g} Hz is not in steps of 0.1")
+        if not percent <= tables.POWERS[-1]:
+            self._refuse(f"percent = {percent} is above {tables.POWERS[-1]}")
         fastest_hz = self.fastest_hz(self._settings, percent)
         slowest_hz = 0.1 if pulses > 1 else 0.0
         if not slowest_hz <= frequency_hz <= fastest_hz:

@@ -3,11 +3,15 @@
 import re
 
 import pytest
+from ruamel.yaml import YAML
 
 from closedloop.calibration.whole_plan import check_individual, check_whole_plan
+from closedloop.config.device import Stimulator
 from closedloop.config.load import load_device_of, load_pipeline
+from closedloop.config.model import Model
 from closedloop.config.shipped import shipped_folder
-from closedloop.errors import CalibrationError, ConfigError
+from closedloop.errors import CalibrationError, ConfigError, StimulatorError
+from closedloop.stimulators.follow import fastest_hz
 
 PIPELINE = """\
 name: Test
@@ -106,6 +110,7 @@ RAPID = (
 settings: {port: /dev/ttyS0, mains_v: 115, variant: rapid}
 """
 )
+COMMAND = "line: {kind: command, spread_s: 0.01}\n"
 RATES = {
     "the device's power": (
         [
@@ -114,18 +119,20 @@ RATES = {
             ("percent_of_maximum: 42", "percent_of_maximum: 60"),
         ],
         RAPID,
-        "frequency_hz = 20: is above 16, the highest of the Rig at 66 % of its maximum",
+        "frequency_hz = 20: is above 16, the highest that the Rig follows at 66 % of its maximum: triggers at least "
+        "0.0625 s apart",
     ),
     "its own command": (
         [],
-        RAPID + "line: {kind: command, spread_s: 0.01}\n",
-        "frequency_hz = 10: is above 1, the highest of the Rig by its own command (line.kind = command)",
+        RAPID + COMMAND,
+        "frequency_hz = 10: is above 1, the highest that the Rig takes by its own command (line.kind = command): "
+        "triggers at least 1 s apart",
     ),
     "what is heard between": (
         [("frequency_hz: 10", "frequency_hz: «12"), ("pulses_per_train: 40", "pulses_per_train: 4")],
-        RIG + "line: {kind: command, spread_s: 0.01}\n",
-        "frequency_hz = 12: is above 10, the highest of what leaves time to hear how the device is "
-        "(line.kind = command)",
+        RIG + COMMAND,
+        "frequency_hz = 12: is above 10, the highest that leaves time to hear how the device is (line.kind = command): "
+        "triggers at least 0.1 s apart",
     ),
 }
 
@@ -136,12 +143,31 @@ def test_triggers_that_a_device_cannot_follow_are_refused_where_they_stand(check
     assert message == f"{place}: protocol.frequency_hz: {said}"
 
 
+def test_trains_at_an_individual_frequency_that_no_person_has_are_refused_before_rest(check):
+    message, place = check(("frequency_hz: 10", "frequency_hz: «individual"), rig=RAPID + COMMAND)
+    assert message.startswith(
+        f"{place}: protocol.frequency_hz: frequency_hz = 7.5: is above 1, the highest that the Rig"
+    )
+
+
+def test_a_driver_that_does_not_say_how_fast_it_may_be_triggered_is_one_line(monkeypatch, one_line_error):
+    class Silent:
+        settings_model = Model
+
+    monkeypatch.setattr("closedloop.stimulators.follow.find_driver", lambda _: Silent)
+    profile = Stimulator.model_validate(YAML(typ="safe").load(RIG))
+    said = one_line_error(StimulatorError, fastest_hz, profile, 50.0)
+    assert said.startswith("driver = simulated: it does not say how fast it may be triggered: ")
+
+
 def test_single_pulses_that_a_device_cannot_follow_are_refused_by_their_interval(check):
-    rig = RAPID + "line: {kind: command, spread_s: 0.01}\n"
+    rig = RAPID + COMMAND
     trains = "{type: train, trains: 75, pulses_per_train: 40, frequency_hz: 10, min_interval_s: 26}"
     pulses = "{type: single_pulse, pulses: 3, min_interval_s: «0.5}"
     message, place = check((trains, pulses), rig=rig)
-    assert message.startswith(f"{place}: protocol.min_interval_s: frequency_hz = 2: is above 1, the highest of the Rig")
+    assert message.startswith(
+        f"{place}: protocol.min_interval_s: frequency_hz = 2: is above 1, the highest that the Rig"
+    )
 
 
 def test_without_a_threshold_no_train_is_allowed(check):

@@ -266,7 +266,18 @@ def test_check_names_every_file_that_is_wrong(rig, main):
     done = main("check", "a.yaml", "pipeline.yaml", "b.yaml")
     assert done.returncode == 2
     assert done.stdout == "pipeline.yaml: a pipeline, Test\n"
-    assert [line.partition(".yaml")[0] for line in done.stderr.splitlines()] == ["error: a", "error: b"]
+    places = [line.partition(".yaml")[0] for line in done.stderr.splitlines()]
+    assert places == ["error: a", "error: b", "error: b"]  # an unknown key, and one that is missing
+
+
+def test_check_names_every_mistake_of_a_file(rig, main):
+    shipped = Path(__file__).parents[2] / "devices" / "magstim-rapid-squared.yaml"
+    settings = "settings: {port: /dev/ttyS0, baud: 1, mains_v: 100, variant: quick}\n"
+    (rig / "rapid.yaml").write_text(shipped.read_text().partition("settings:")[0] + settings)
+    done = main("check", "rapid.yaml")
+    assert done.returncode == 2
+    named = [line.split(": ")[2] for line in done.stderr.splitlines()]
+    assert named == ["settings.baud", "settings.mains_v", "settings.variant"]
 
 
 @pytest.mark.parametrize("kind", ["pipeline", "device"])

@@ -427,7 +427,7 @@ def rehearsal(tmp_path_factory):
             watcher.start()
         for name, (query, _) in MISTAKES.items():
             mistaken[name] = stage.run_here(name.replace(" ", "-"), stream=query)
-        rapid = StoodIn(path, stack, "too-fast", device="magstim-rapid-squared")
+        rapid = StoodIn(path, stack, "too-fast", device="magstim-rapid-squared")  # which nobody asks
         mistaken["too fast"] = stage.run_here(
             "too-fast", "--subject", rapid.subject, device=rapid.device, interval_s=0.03
         )
@@ -563,7 +563,10 @@ def test_a_rate_that_the_device_cannot_do_at_that_power_is_refused(rehearsal):
     program = rehearsal.programs["too fast"]
     assert program.status == 2
     last = program.err.splitlines()[-1]
-    assert last == "error: Magstim Rapid²: frequency = 33.4 Hz at 40 % is not within 0 to 28"
+    assert last.endswith(
+        ": protocol.min_interval_s: frequency_hz = 33.4: is above 28, the highest that the Magstim Rapid² follows at "
+        "40 % of its maximum: triggers at least 0.0358 s apart"
+    )
     assert not program.folder.exists()
 
 
@@ -708,8 +711,8 @@ def test_a_stream_that_cannot_be_used_is_one_line_and_leaves_nothing(rehearsal, 
     disclaimer, *waited, line = program.err.splitlines()
     assert disclaimer == DISCLAIMER
     assert line.startswith("error: ")
-    assert len(waited) == (name == "no stream")
-    assert all(told.startswith("waiting for a stream with type='Nothing'; there: ") for told in waited)
+    assert all(told.startswith("waiting for a stream with ") for told in waited)
+    assert waited or name != "no stream"
     for part in {**MISTAKES, **LATE_MISTAKES}[name][1]:
         assert part in line
     assert not program.folder.exists()

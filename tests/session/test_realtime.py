@@ -176,7 +176,7 @@ def test_cores_that_nobody_can_keep_awake_are_not_called_awake(tmp_path, monkeyp
     refused = []
     with undisturbed():
         assert not closedloop.session.realtime._keep_awake(refused)
-    assert refused == ["cores: no idle driver of the kernel can be asked; start it with idle=poll"]
+    assert refused == ["cores: the kernel has no idle driver to ask; start the kernel with idle=poll"]
 
 
 def test_cores_that_never_sleep_need_not_be_asked_for(idle):

@@ -18,7 +18,7 @@ PNG = b"\x89PNG\r\n\x1a\n"
 def drawn(session, tmp_path):
     """Return a function that draws the session with some of its pulses and other conditions; it gives the image."""
 
-    def draw(*, n_pulses=None, conditions=None, name=None, surrogates=True, refused=True, status="complete"):
+    def draw(*, n_pulses=None, conditions=None, name=None, surrogates=True, refused=True, **changes):
         events = session.outcome.events
         pulses = np.flatnonzero(events["kind"] == EventKind.DELIVERED)[:n_pulses]
         others = np.flatnonzero(events["kind"] != EventKind.DELIVERED) if refused else np.zeros(0, np.int64)
@@ -35,8 +35,8 @@ def drawn(session, tmp_path):
             session.outcome,
             pipeline=pipeline,
             events=events,
-            status=status,
             surrogates=session.outcome.surrogates if surrogates else [],
+            **changes,
         )
         path = tmp_path / "report.png"
         write_report(path, outcome, summarise(outcome))
@@ -81,20 +81,33 @@ def test_an_interruption_is_drawn(drawn):
     assert not np.array_equal(drawn(status="interrupted"), drawn())
 
 
-def test_where_the_pulses_hide_their_own_phase_the_withheld_trials_are_shown(session, monkeypatch):
-    """All pulses of a real stimulator show in the EEG: what it was at those moments nobody knows."""
-    known = session.outcome.phases(EventKind.WITHHELD)
-    assert known.target.size > 0
+@pytest.fixture
+def hidden(monkeypatch):
+    """Let no pulse have a phase that is known, as where all of them show in the EEG."""
 
-    def hidden(self, kind):
+    def phases(self, kind):
         found = as_they_are(self, kind)
         return replace(found, reference=np.full(found.reference.size, np.nan)) if kind == EventKind.DELIVERED else found
 
     as_they_are = Outcome.phases
-    monkeypatch.setattr(Outcome, "phases", hidden)
-    shown, label = known_phases(session.outcome)
+    monkeypatch.setattr(Outcome, "phases", phases)
+
+
+def test_where_the_pulses_hide_their_own_phase_the_withheld_trials_are_shown(session, hidden):
+    known = session.outcome.phases(EventKind.WITHHELD)
+    assert known.target.size > 0
+    shown, label = known_phases(replace(session.outcome, disturbed=1))
     assert label == "withheld trials"
     assert np.array_equal(shown.reference, known.reference)
+
+
+def test_what_is_not_known_for_another_reason_is_not_put_down_to_the_pulses(session, hidden):
+    assert known_phases(session.outcome)[1] == "pulses"
+
+
+@pytest.mark.parametrize("refused", [True, False], ids=["withheld", "none withheld"])
+def test_withheld_trials_in_place_of_pulses_are_drawn(drawn, hidden, refused):
+    assert drawn(refused=refused, disturbed=5).std() > 0.02
 
 
 def test_otherwise_the_pulses_are_shown(session):
