@@ -693,7 +693,6 @@ def test_keys_pause_resume_arm_and_stop_it(rehearsal):
     assert rehearsal.shown == [" ARMED ", " PAUSED ", " ARMED ", "asked to arm"]
     assert program.status == 0
     assert (program.session["status"], program.summary["status"]) == ("stopped", "stopped")
-    assert program.summary["surrogates"]["runs"] > 0
     asked = [row["message"] for row in program.summary["messages"] if row["message"].startswith("asked to")]
     assert asked == ["asked to pause", "asked to resume", "asked to arm", "asked to stop"]
     assert "paused" in program.summary["refused"]
