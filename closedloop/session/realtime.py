@@ -17,18 +17,13 @@ from pathlib import Path
 
 from closedloop.config.source import Lsl
 from closedloop.errors import StreamError
+from closedloop.session.awake import Cores, keep_awake, let_sleep
 
 PRIORITY = 70
 """Of the loop and of the threads that receive alike. With theirs above the loop's, a sample that arrives while the
 loop spins to a trigger's moment takes the core from it. Alike, it waits for the rest of the spin, at most, or takes
 another core."""
 ISOLATED = Path("/sys/devices/system/cpu/isolated")
-LATENCY_REQUEST = Path("/dev/cpu_dma_latency")
-"""While it is open with 0 in it, no core falls asleep: waking up takes 0.1 ms on a PC, on a virtual machine whose host
-has other work several ms (Linux's PM quality of service)."""
-IDLE_DRIVER = Path("/sys/devices/system/cpu/cpuidle/current_driver")
-"""What puts cores to sleep, and hears that request. Virtual machines often have none: there the host decides."""
-KERNEL_OPTIONS = Path("/proc/cmdline")
 SLICE_S = 1e-4
 """What the threads ask the ordinary scheduler for at a time, the least there is: who asks for little is let in soon. It
 needs no permission; Linux does so from 6.12 on."""
@@ -36,6 +31,12 @@ _SCHED_SETATTR = {"x86_64": 314, "aarch64": 274}
 """Number of the system call, by machine: the C library has a function only from glibc 2.41 on."""
 _CURRENT, _FUTURE, _ON_FAULT = 1, 2, 4
 """Flags of mlockall(2): what is there, what will be, each page when it is first touched."""
+
+_CORES: dict[Cores, str] = {
+    "asleep": "cores may fall asleep",
+    "awake": "cores kept awake",
+    "spinning": "cores kept awake by a process on each that spins",
+}
 
 
 @dataclass(frozen=True)
@@ -48,8 +49,8 @@ class Granted:
         ``fifo`` or ``ordinary``: of the loop, and of liblsl's threads that receive.
     memory_locked
         Whether no page can be swapped out.
-    cores_awake
-        Whether idle cores wait awake.
+    cores
+        What cores do that have nothing to do.
     cpu
         The core that the loop is bound to, or None.
     refused
@@ -59,7 +60,7 @@ class Granted:
     loop_scheduler: str
     receive_scheduler: str
     memory_locked: bool
-    cores_awake: bool
+    cores: Cores
     cpu: int | None
     refused: tuple[str, ...]
 
@@ -69,7 +70,7 @@ class Granted:
             f"loop: {self.loop_scheduler} scheduling",
             f"receive threads: {self.receive_scheduler}",
             f"memory {'locked' if self.memory_locked else 'not locked'}",
-            f"cores {'kept awake' if self.cores_awake else 'may fall asleep'}",
+            _CORES[self.cores],
             "not bound to a core" if self.cpu is None else f"bound to core {self.cpu}",
         ]
         return ", ".join(parts) + (f" ({'; '.join(self.refused)})" if self.refused else "")
@@ -89,8 +90,8 @@ def grant(loop_thread: int, receive_threads: Sequence[int], *, cpu: int | None) 
     loop = _schedule([loop_thread], refused)
     receive = _schedule(receive_threads, refused)
     bound = _bind(loop_thread, _isolated() if cpu is None else cpu, refused)
-    memory_locked, cores_awake = _lock_memory(refused), _keep_awake(refused)
-    return Granted(loop, receive, memory_locked, cores_awake, bound, tuple(dict.fromkeys(refused)))
+    memory_locked, cores = _lock_memory(refused), keep_awake(refused)
+    return Granted(loop, receive, memory_locked, cores, bound, tuple(dict.fromkeys(refused)))
 
 
 def require_realtime() -> None:
@@ -177,38 +178,9 @@ def _lock_memory(refused: list[str]) -> bool:
     return True
 
 
-def _read(path: Path) -> str:
-    """Return what the kernel says in a file, nothing where there is none."""
-    with suppress(OSError):
-        return path.read_text()
-    return ""
-
-
-_requests: list[int] = []
-"""The open request of this process; like a lock on memory it is the process's own."""
-
-
-def _keep_awake(refused: list[str]) -> bool:
-    if "idle=poll" in _read(KERNEL_OPTIONS).split():
-        return True
-    if _read(IDLE_DRIVER).strip() in {"", "none"}:
-        refused.append("cores: the kernel has no idle driver to ask; start the kernel with idle=poll")
-        return False
-    if not _requests:
-        try:
-            request = os.open(LATENCY_REQUEST, os.O_WRONLY | os.O_CLOEXEC)
-        except OSError as error:
-            refused.append(f"{LATENCY_REQUEST}: {error.strerror}; allow it with a udev rule")
-            return False
-        _requests.append(request)
-        os.write(request, bytes(4))
-    return True
-
-
 def give_back() -> None:
     """Give back what was granted to the whole process: locked memory, and cores that stay awake."""
-    while _requests:
-        os.close(_requests.pop())
+    let_sleep()
     with suppress(OSError, AttributeError):
         ctypes.CDLL(None).munlockall()
 

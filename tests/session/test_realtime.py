@@ -24,7 +24,7 @@ def system(monkeypatch):
     for name in ("sched_setscheduler", "sched_setaffinity"):
         monkeypatch.setattr(os, name, lambda *what, name=name: asked.append((name, *what)))
     monkeypatch.setattr(closedloop.session.realtime, "_lock_memory", lambda _: True)
-    monkeypatch.setattr(closedloop.session.realtime, "_keep_awake", lambda _: True)
+    monkeypatch.setattr(closedloop.session.realtime, "keep_awake", lambda _: "awake")
     monkeypatch.setattr(closedloop.session.realtime, "_isolated", lambda: None)
     return asked
 
@@ -41,7 +41,7 @@ def test_receive_threads_come_before_the_loop(system):
         RECEIVE: (fifo, PRIORITY),
         RECEIVE + 1: (fifo, PRIORITY),
     }
-    assert granted == Granted("fifo", "fifo", True, True, None, ())
+    assert granted == Granted("fifo", "fifo", True, "awake", None, ())
 
 
 def test_what_is_not_permitted_is_said_once_and_not_claimed(system, monkeypatch):
@@ -135,67 +135,6 @@ def test_memory_is_only_called_locked_where_it_is(monkeypatch, locked):
     assert all("allow it with memlock unlimited" in why for why in refused)
 
 
-@pytest.fixture
-def idle(tmp_path, monkeypatch):
-    """Return a function that sets what the kernel says of its idle driver and of its options."""
-
-    def say(driver, options="quiet"):
-        for name, text in (("IDLE_DRIVER", driver), ("KERNEL_OPTIONS", options)):
-            path = tmp_path / name
-            if text is not None:
-                path.write_text(f"{text}\n")
-            monkeypatch.setattr(closedloop.session.realtime, name, path)
-
-    return say
-
-
-def test_cores_are_kept_awake_once_and_only_until_the_session_ends(tmp_path, monkeypatch, idle):
-    idle("intel_idle")
-    request = tmp_path / "cpu_dma_latency"
-    request.touch()
-    monkeypatch.setattr(closedloop.session.realtime, "LATENCY_REQUEST", request)
-    refused = []
-    with undisturbed():
-        assert closedloop.session.realtime._keep_awake(refused)
-        assert closedloop.session.realtime._keep_awake(refused)  # a stream that came back asks again
-        (held,) = closedloop.session.realtime._requests
-        assert request.read_bytes() == b"\0\0\0\0"
-    assert refused == []
-    assert closedloop.session.realtime._requests == []
-    with pytest.raises(OSError, match="Bad file descriptor"):
-        os.fstat(held)
-
-
-@pytest.mark.parametrize("driver", ["none", None])
-def test_cores_that_nobody_can_keep_awake_are_not_called_awake(tmp_path, monkeypatch, idle, driver):
-    """Without an idle driver the request can be made, and is heard by nobody."""
-    idle(driver)
-    request = tmp_path / "cpu_dma_latency"
-    request.touch()
-    monkeypatch.setattr(closedloop.session.realtime, "LATENCY_REQUEST", request)
-    refused = []
-    with undisturbed():
-        assert not closedloop.session.realtime._keep_awake(refused)
-    assert refused == ["cores: the kernel has no idle driver to ask; start the kernel with idle=poll"]
-
-
-def test_cores_that_never_sleep_need_not_be_asked_for(idle):
-    idle("none", "quiet idle=poll")
-    refused = []
-    with undisturbed():
-        assert closedloop.session.realtime._keep_awake(refused)
-    assert refused == []
-
-
-def test_cores_that_may_fall_asleep_are_said(tmp_path, monkeypatch, idle):
-    idle("acpi_idle")
-    monkeypatch.setattr(closedloop.session.realtime, "LATENCY_REQUEST", tmp_path / "none")
-    refused = []
-    with undisturbed():
-        assert not closedloop.session.realtime._keep_awake(refused)
-    assert refused == [f"{tmp_path / 'none'}: No such file or directory; allow it with a udev rule"]
-
-
 def test_a_thread_can_ask_for_short_turns():
     def turn_ns():
         lines = (PROC / str(threading.get_native_id()) / "sched").read_text().splitlines()
@@ -239,9 +178,9 @@ def test_a_thread_can_keep_every_signal_away():
 
 @pytest.mark.parametrize("given", [("fifo", "ordinary"), ("ordinary", "fifo"), ("ordinary", "ordinary")])
 def test_what_is_required_is_held_against_what_was_granted(given):
-    granted = Granted(*given, memory_locked=True, cores_awake=True, cpu=None, refused=())
+    granted = Granted(*given, memory_locked=True, cores="awake", cpu=None, refused=())
     check_granted(granted, Lsl(type="lsl", stream=StreamQuery(type="EEG")))
     required = Lsl(type="lsl", stream=StreamQuery(type="EEG"), realtime="required")
     with pytest.raises(StreamError, match=r"source\.realtime = required: the loop has"):
         check_granted(granted, required)
-    check_granted(Granted("fifo", "fifo", True, True, None, ()), required)
+    check_granted(Granted("fifo", "fifo", True, "awake", None, ()), required)
