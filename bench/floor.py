@@ -47,8 +47,7 @@ def wait_for_moments(late_s: NDArray[np.float64], timespec: NDArray[np.int64]) -
 def floor_lateness(seconds: float, *, awake: bool) -> NDArray[np.float64]:
     """Return how late a thread of its own met moments within so many s, in s.
 
-    It gets what a session's loop gets; without ``awake`` only real-time scheduling. Where the kernel has no idle driver
-    to ask, cores fall asleep either way.
+    It gets what a session's loop gets; without ``awake`` only real-time scheduling.
     """
     late_s = np.zeros(max(1, round(seconds / EVERY_S)))
     timespec = np.zeros(3, np.int64)

@@ -24,7 +24,7 @@ off its core.
 
 Beside it stands the floor: a compiled loop that only waits for moments in the same way (``floor.py``), with FIFO, in
 the same run. Nothing on this machine can be more punctual. It is measured with cores that are kept awake, as a session
-keeps them where the kernel can be asked, and with cores that may fall asleep.
+keeps them (``idle_cores`` says how), and with cores that may fall asleep.
 
 What else ran on this machine is told beside the figures (``others_percent`` of all cores' time): they are worth
 something where that is little.
@@ -52,6 +52,7 @@ from numpy.typing import NDArray
 from receivers import GRACE_S, LOOPS, Job, Measured, work
 from sender import Sender
 
+from closedloop.session.awake import keep_awake, let_sleep
 from closedloop.session.facts import machine
 
 N_CHANNELS, SFREQ = 64, 1000.0
@@ -289,7 +290,8 @@ def main() -> None:
         wanted, seconds, n_runs = [Cell(loop, "idle", "ordinary") for loop in loops], QUICK_SECONDS, 1
     cores = Cores()
     runs, often, floor, sender = measure(wanted, seconds, n_runs)
-    facts = {**machine(), **cores.facts()}
+    facts = {**machine(), **cores.facts(), "idle_cores": keep_awake([])}
+    let_sleep()
     rows = [row(cell, sender, runs[cell], often[cell]) for cell in wanted]
     late = lateness([measured for several in often.values() for measured in several], floor)
     print(", ".join(f"{name}: {value}" for name, value in facts.items()))

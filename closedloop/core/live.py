@@ -1,7 +1,8 @@
 """The runner with hardware: one compiled loop from the stream to the trigger line, without the GIL.
 
 Each turn obeys what was posted, meets the deadline that is due, takes the trigger back when its time has
-come, and waits for the next sample until a margin before the next deadline; the margin is spun. What the
+come, and waits for the next sample until a margin before the next deadline; the margin is spun. The core
+decides on a trigger just before its moment, for that moment, so that only the write is left for it. What the
 core is told, each ``now`` and the result of each write included, is an input that is recorded before the
 core sees it: a replay reaches the same decisions.
 
@@ -34,6 +35,9 @@ from closedloop.signal.rhythm import snr_db
 
 MARGIN_S = 200e-6
 """The loop wakes so long before a deadline and spins to it: longer than a sleep's own error."""
+LAST_LOOK_S = 15e-6
+"""The gate looks so long before a trigger's moment, for that moment: what the look takes, with cold caches up to some
+10 us, must not make the trigger late."""
 LONGEST_WAIT_S = 0.02
 """Commands are read at least so often while no sample comes."""
 RETRY_S = 0.001
@@ -185,10 +189,17 @@ def _look_at_port(core: Core, shared: NDArray[np.int64], now: float) -> None:
 
 
 @inner
-def _meet(core: Core, shared: NDArray[np.int64], line: NDArray[np.void], now: float) -> None:
-    _look_at_port(core, shared, now)
-    record_input(core, InputKind.DEADLINE, 0, 0.0, now)
-    if on_deadline(core, now):
+def _meet(core: Core, shared: NDArray[np.int64], line: NDArray[np.void], moment: float) -> None:
+    """Let the core decide for a moment that has come, or comes at once, and write the trigger at it.
+
+    Also where nothing is written the moment is waited for: what the core is told next must not be from before it.
+    """
+    _look_at_port(core, shared, moment)
+    record_input(core, InputKind.DEADLINE, 0, 0.0, moment)
+    fires = on_deadline(core, moment)
+    while lsl_local_clock() < moment:
+        pass
+    if fires:
         _write_trigger(core, shared, line)
 
 
@@ -288,8 +299,8 @@ def _turn(
     due = next_deadline(core)
     trigger_s = _NEVER_S if core.plan[0]["status"] == NO_PLAN else trigger_time(core)
     store_release(shared, FORESIGHT, int(1e9 * min(trigger_s, _NEVER_S)))
-    if now >= due:
-        _meet(core, shared, line, now)
+    if now >= due - LAST_LOOK_S:
+        _meet(core, shared, line, max(now, due))
         return
     wait_s = min(due, line[0]["off_at_s"]) - now - MARGIN_S
     if wait_s > 0.0:

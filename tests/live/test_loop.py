@@ -35,6 +35,17 @@ def test_it_foretells_its_triggers_in_shared_memory(rig):
         assert at_s[np.abs(due_s - trigger_s) < 1e-3].min() < trigger_s - 0.005
 
 
+def test_it_decides_for_a_triggers_moment_and_writes_nothing_before_it(rig):
+    rig.play(1.5)
+    rig.end()
+    delivered = rig.delivered()
+    written_s = rig.inputs["now"][rig.inputs["kind"] == InputKind.WRITTEN]
+    assert len(delivered) == written_s.size >= 10
+    assert (written_s >= delivered["now_s"]).all()
+    assert (delivered["now_s"] >= delivered["trigger_s"]).all()
+    assert (delivered["now_s"] == delivered["trigger_s"]).any()  # what looks at its moment never meets it exactly
+
+
 def test_where_no_trigger_is_planned_none_is_foretold(rig):
     rig.play(0.3)
     rig.wait(0.3)  # no sample comes: other deadlines go on
