@@ -13,6 +13,7 @@ from closedloop.calibration.assemble import train_hz
 from closedloop.calibration.calibrate import calibrate
 from closedloop.calibration.dose_limits import conditions as conditions_of
 from closedloop.calibration.montage import find_montage
+from closedloop.config.device import Stimulator
 from closedloop.config.line import CommandLine
 from closedloop.config.source import Lsl
 from closedloop.core.live import FORESIGHT, HEARTBEAT, PORT_BUSY, SHARED
@@ -22,7 +23,6 @@ from closedloop.core.state import Core, Steps
 from closedloop.core.storage import step_names, to_arrays
 from closedloop.dose.record import DoseRecord
 from closedloop.errors import DoseError, LoopError, OutputError, StimulatorError, StreamError
-from closedloop.files import COMPLETE, INTERRUPTED, STOPPED
 from closedloop.protocols.trigger_rate import fastest_hz, in_tenths
 from closedloop.session.arming import Arming
 from closedloop.session.dose import open_dose
@@ -94,15 +94,6 @@ def run_live(
     if source.realtime == "required":
         require_realtime()
 
-    told: set[str] = set()
-
-    def waiting(what: str) -> bool:
-        progress(what.partition("; there: ")[0], 0.0)
-        if what not in told:  # once, also where nobody sees the bar: other streams may be there, under other names
-            told.add(what)
-            operator.say(what)
-        return not interruption.requested
-
     percent = float(conditions_of(outcome.pipeline, outcome.device)["percent"].max())
     with (
         _record_kept(outcome),
@@ -110,20 +101,15 @@ def run_live(
         Heartbeat(SHARED) as heartbeat,
         KeptStimulator(outcome.device, heartbeat, Places(HEARTBEAT, FORESIGHT, PORT_BUSY)) as stimulator,
         stimulator.open_line() as line,
-        Stream(find_stream(source, waiting), source) as stream,
+        Stream(find_stream(source, _waiting(progress, operator, interruption)), source) as stream,
     ):
         for given in () if dose is None else dose.settled:
             operator.say(f"{given.session} had ended without a word: {given.pulses} pulses of it count as given")
         if dose is not None and dose.warning:
             operator.say(dose.warning)
         progress("preparing the stimulator", 0.0)
-        stimulator.configure()
-        stimulator.set_intensity(percent)
         trigger_hz = fastest_hz(outcome.pipeline.protocol)
-        if trigger_hz is not None:
-            stimulator.set_train(1, trigger_hz)
-        if stimulator.status.fault:  # what could not be armed afterwards shall not cost a minute of rest
-            raise StimulatorError(f"{outcome.device.name}: {stimulator.status.fault}")
+        _prepare(stimulator, outcome.device, percent, trigger_hz)
         facts = stream.facts
         correction_s = stream.correction_s()
         # Wrong labels end here, not after a minute of rest.
@@ -150,6 +136,50 @@ def run_live(
         loop.run(correction_s, duration_s, progress)
 
 
+def _waiting(progress: Progress, operator: Operator, interruption: Interruption) -> Callable[[str], bool]:
+    """Return what tells that a stream is waited for, and whether to go on."""
+    told: set[str] = set()
+
+    def waiting(what: str) -> bool:
+        progress(what.partition("; there: ")[0], 0.0)
+        if what not in told:  # once, also where nobody sees the bar: other streams may be there, under other names
+            told.add(what)
+            operator.say(what)
+        return not interruption.requested
+
+    return waiting
+
+
+def _prepare(stimulator: KeptStimulator, device: Stimulator, percent: float, trigger_hz: float | None) -> None:
+    """Set the stimulator up; what could not be armed afterwards shall not cost a minute of rest."""
+    stimulator.configure()
+    stimulator.set_intensity(percent)
+    if trigger_hz is not None:
+        stimulator.set_train(1, trigger_hz)
+    if stimulator.status.fault:
+        raise StimulatorError(f"{device.name}: {stimulator.status.fault}")
+
+
+def end(outcome: Outcome, supervisor: Supervisor, interruption: Interruption, need: str, *, well: bool) -> None:
+    """Disarm and end a session that somebody stops.
+
+    Parameters
+    ----------
+    outcome, supervisor, interruption
+        Of the session.
+    need
+        What keeps it disarmed, or nothing: its trouble.
+    well
+        Whether that is an end like any other; elsewhere the session was interrupted.
+    """
+    supervisor.post(Command.STOP)
+    supervisor.halt()
+    if need:
+        outcome.trouble = f"the session was stopped while disarmed: {need}"
+    outcome.stopped = well
+    interruption.requested |= not well
+
+
 @contextmanager
 def _record_kept(outcome: Outcome) -> Iterator[None]:
     """Keep what a session has recorded where, at its end, device or dose record cannot be left in good order."""
@@ -158,7 +188,6 @@ def _record_kept(outcome: Outcome) -> Iterator[None]:
     except (StimulatorError, DoseError, OutputError) as error:
         if outcome.events is None:
             raise
-        outcome.status = INTERRUPTED
         if outcome.trouble is None or str(error) not in outcome.trouble:
             outcome.trouble = "; ".join(filter(None, (outcome.trouble, str(error))))
 
@@ -224,7 +253,6 @@ class _Loop:
         self._core, self._steps = core, steps
         self._told_pulses: int | None = None
         self._began_s: float | None = None
-        self._stopped = False
         self._line = LineWatch(rig.line)
         self._operator, self._interruption = operator, interruption
         target = list(outcome.pipeline.signals).index(outcome.pipeline.target.signal)
@@ -284,8 +312,6 @@ class _Loop:
                 fired_after_s=self._line.fired_after_s,
                 told=self._told_pulses,
             )
-            if self._outcome.trouble is None and not self._interruption.requested:
-                self._outcome.status = STOPPED if self._stopped else COMPLETE
 
     def _say_how_exact(self) -> None:
         """Say where the device's own command makes the moment of its pulses uncertain."""
@@ -340,7 +366,7 @@ class _Loop:
                 flushed_s = now_s
             if self._watch.reasons[Reason.PROTOCOL_COMPLETE]:
                 complete_s = min(complete_s, now_s + TAIL_S)
-            if self._stopped or self._interruption.requested or now_s >= complete_s:
+            if self._outcome.stopped or self._interruption.requested or now_s >= complete_s:
                 return
             if self._has_lasted(duration_s, now_s):
                 if supervisor.need or arming.need:
@@ -390,16 +416,8 @@ class _Loop:
             elif wish == Wish.ARM:
                 self._arm(arming)
             else:
-                self._stop(supervisor, supervisor.need or arming.need, by_hand=wish == Wish.STOP)
-
-    def _stop(self, supervisor: Supervisor, need: str, *, by_hand: bool) -> None:
-        """Disarm and end; it has gone well only where somebody ends what was armed and lacked nothing."""
-        supervisor.post(Command.STOP)
-        supervisor.halt()
-        if need:
-            self._outcome.trouble = f"the session was stopped while disarmed: {need}"
-        self._stopped = by_hand and self._began_s is not None
-        self._interruption.requested |= not self._stopped
+                well = wish == Wish.STOP and self._began_s is not None
+                end(self._outcome, supervisor, self._interruption, supervisor.need or arming.need, well=well)
 
     def _take(self, supervisor: Supervisor, recorder: Recorder, outlets: Outlets) -> None:
         """Hand on what has come out of the loop: first to the disk, then to whoever looks."""

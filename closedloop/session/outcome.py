@@ -1,6 +1,7 @@
 """What a session has come to so far."""
 
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from closedloop.core.records import EventKind
 from closedloop.files import INTERRUPTED
 from closedloop.session.evaluation import Phases, phases_at, target_reference
 from closedloop.session.source import OpenedSource
+from closedloop.signal.reference_phase import ReferencePhase
 
 
 @dataclass
@@ -24,7 +26,9 @@ class Outcome:
     pipeline, device
         What was done, and with what.
     status
-        ``complete``, ``stopped`` or ``interrupted``.
+        ``complete``, ``stopped`` or ``interrupted``, which it is until all of it is done.
+    stopped
+        Whether somebody has ended a live session that lacked nothing.
     source, calibration
         What was played, and what its beginning gave.
     events
@@ -48,6 +52,7 @@ class Outcome:
     pipeline: Pipeline
     device: Stimulator
     status: str = INTERRUPTED
+    stopped: bool = False
     source: OpenedSource | None = None
     calibration: Calibration | None = None
     events: NDArray[np.void] | None = None
@@ -63,8 +68,13 @@ class Outcome:
     def phases(self, kind: EventKind) -> Phases:
         """Return reference phases and targets of the chances of one kind; the loop must have run."""
         assert self.source is not None
-        assert self.calibration is not None
         assert self.events is not None
-        recording = self.source.recording
-        reference = target_reference(self.calibration, recording)
-        return phases_at(self.events, reference, kind=kind, start_s=float(recording.times_s[0]))
+        start_s = float(self.source.recording.times_s[0])
+        return phases_at(self.events, self._reference, kind=kind, start_s=start_s)
+
+    @cached_property
+    def _reference(self) -> ReferencePhase:
+        """Return the reference of what was played, which takes seconds; all of it must have been played."""
+        assert self.source is not None
+        assert self.calibration is not None
+        return target_reference(self.calibration, self.source.recording)

@@ -120,8 +120,8 @@ def run_session(
         if not (isinstance(error, ClosedloopError) and folder.remove_if_unused()):
             folder.fail(error)
         raise
-    if not interruption.requested and outcome.trouble is None and outcome.status != STOPPED:
-        outcome.status = COMPLETE
+    if not interruption.requested and outcome.trouble is None:
+        outcome.status = STOPPED if outcome.stopped else COMPLETE
     return outcome
 
 

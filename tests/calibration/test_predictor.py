@@ -524,5 +524,5 @@ def test_a_name_that_the_package_has_not_is_an_attribute_error():
 
 def test_importing_the_package_imports_nothing_heavy():
     program = "import sys, closedloop; print(sorted({'numpy', 'scipy', 'numba', 'mne'} & set(sys.modules)))"
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    done = subprocess.run([sys.executable, "-P", "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

@@ -25,7 +25,7 @@ PLAYBACK = (
 def loaded_by(*modules):
     """Return which of closedloop's modules, and whether pylsl, a new interpreter has loaded after importing some."""
     script = f"import sys, {', '.join(modules)}; print(*sorted(sys.modules))"
-    found = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    found = subprocess.run([sys.executable, "-P", "-c", script], capture_output=True, text=True, check=True)
     return {name for name in found.stdout.split() if name.startswith(("closedloop.", "pylsl"))}
 
 

@@ -34,7 +34,7 @@ os.kill(os.getpid(), signal.SIGKILL)
 
 def test_a_program_that_is_killed_leaves_every_pulse_and_every_decision(tmp_path):
     path = tmp_path / "dose"
-    done = subprocess.run([sys.executable, "-c", KILLED, str(path)], check=False, timeout=100)
+    done = subprocess.run([sys.executable, "-P", "-c", KILLED, str(path)], check=False, timeout=100)
     assert done.returncode == -signal.SIGKILL
     left = read_left(path)
     assert left is not None

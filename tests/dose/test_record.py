@@ -139,7 +139,7 @@ os.kill(os.getpid(), signal.SIGKILL)
 @pytest.fixture
 def killed(tmp_path):
     done = subprocess.run(
-        [sys.executable, "-c", KILLED, str(tmp_path / "memory"), str(tmp_path / "dose")], check=False, timeout=100
+        [sys.executable, "-P", "-c", KILLED, str(tmp_path / "memory"), str(tmp_path / "dose")], check=False, timeout=100
     )
     assert done.returncode == -signal.SIGKILL
 

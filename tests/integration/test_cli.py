@@ -662,7 +662,7 @@ STAGES = [
 def test_a_signal_ends_a_run_with_a_session_that_says_so(rig, main, stage, number):
     if stage != "loading":
         (rig / "pipeline.yaml").write_text(PIPELINE.replace(PLAYBACK, SYNTHETIC))
-    arguments = [sys.executable, "-c", STOPPING, stage, int(number), "run", "pipeline.yaml", "--out", "session"]
+    arguments = [sys.executable, "-P", "-c", STOPPING, stage, int(number), "run", "pipeline.yaml", "--out", "session"]
     done = subprocess.run(
         [str(argument) for argument in arguments], cwd=rig, capture_output=True, text=True, check=False, timeout=100
     )

@@ -17,7 +17,7 @@ from closedloop.errors import ClosedloopError
 from closedloop.standins.table import BOXES, STANDINS
 from closedloop.standins.terminal import Terminal
 
-CLOSEDLOOP = [sys.executable, "-c", "from closedloop.cli import main; main()"]
+CLOSEDLOOP = [sys.executable, "-P", "-c", "from closedloop.cli import main; main()"]
 
 
 @pytest.fixture

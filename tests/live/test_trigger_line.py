@@ -288,7 +288,7 @@ def test_each_pulse_is_one_reply_of_the_program_that_drives_the_line(make_rig):
 
 
 def test_a_program_that_dies_disarms(make_rig):
-    command = [sys.executable, "-c", DIES]
+    command = [sys.executable, "-P", "-c", DIES]
     with driven(command, "a test's") as line:
         rig = make_rig(line=line)
         expect_disarmed_by_the_first_write(rig, errno.EPIPE)

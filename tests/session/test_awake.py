@@ -121,7 +121,7 @@ def test_who_keeps_cores_busy_ends_with_whoever_started_it(idle):
         "awake.IDLE_DRIVER = pathlib.Path('/none'); awake.KERNEL_OPTIONS = pathlib.Path('/none'); "
         "assert awake.keep_awake([]) == 'spinning'; print(awake._spinners[0].pid, flush=True); time.sleep(60)"
     )
-    with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen([sys.executable, "-P", "-c", script], stdout=subprocess.PIPE, text=True) as process:
         pid = int(process.stdout.readline())
         children = [int(text) for text in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
         process.send_signal(signal.SIGKILL)

@@ -11,14 +11,14 @@ if sys.platform != "linux":
     pytest.skip("the live loop runs on Linux only", allow_module_level=True)
 
 from closedloop.core.records import Command
-from closedloop.session.live import _Loop
+from closedloop.session.live import end
 
 
 class Supervisor:
-    """Takes commands, and knows what is needed to go on."""
+    """Takes commands."""
 
-    def __init__(self, need=""):
-        self.need, self.posted, self.halted = need, [], False
+    def __init__(self):
+        self.posted, self.halted = [], False
 
     def post(self, command):
         self.posted.append(command)
@@ -27,31 +27,22 @@ class Supervisor:
         self.halted = True
 
 
-def stopped(need="", *, by_hand=True, has_begun=True):
-    """Stop a loop, and return it with the supervisor that was told."""
-    loop, supervisor = _Loop.__new__(_Loop), Supervisor(need)
-    loop._outcome, loop._interruption = SimpleNamespace(trouble=None), Interruption()
-    loop._began_s = 1.0 if has_begun else None
-    loop._stop(supervisor, need, by_hand=by_hand)
+def stopped(need="", *, well=True):
+    """Stop a session; return whether it was stopped, whether it was interrupted, and its trouble."""
+    outcome, supervisor, interruption = SimpleNamespace(trouble=None), Supervisor(), Interruption()
+    end(outcome, supervisor, interruption, need, well=well)
     assert (supervisor.posted, supervisor.halted) == ([Command.STOP], True)
-    return loop
+    return outcome.stopped, interruption.requested, outcome.trouble
 
 
-def test_a_key_ends_it_well():
-    loop = stopped()
-    assert (loop._stopped, loop._interruption.requested, loop._outcome.trouble) == (True, False, None)
+def test_what_was_armed_and_lacks_nothing_ends_well():
+    assert stopped() == (True, False, None)
 
 
-def test_a_terminal_that_has_gone_interrupts_it():
-    loop = stopped(by_hand=False)
-    assert (loop._stopped, loop._interruption.requested) == (False, True)
+def test_before_it_was_armed_and_without_a_terminal_it_is_interrupted():
+    assert stopped(well=False) == (False, True, None)
 
 
-def test_before_anything_could_be_armed_a_key_interrupts_it():
-    loop = stopped(has_begun=False)
-    assert (loop._stopped, loop._interruption.requested) == (False, True)
-
-
-def test_while_something_keeps_it_disarmed_a_key_ends_it_with_that_trouble():
-    loop = stopped("the amplifier broke off: press a to arm")
-    assert loop._outcome.trouble == "the session was stopped while disarmed: the amplifier broke off: press a to arm"
+def test_while_something_keeps_it_disarmed_that_is_its_trouble():
+    need = "the amplifier broke off: press a to arm"
+    assert stopped(need) == (True, False, f"the session was stopped while disarmed: {need}")

@@ -144,7 +144,7 @@ def say(kind): os.write(replies, Reply(kind, -1, 0.0).packed())
 
 @contextmanager
 def program(rest):
-    with driven([sys.executable, "-c", SPEAKING + rest], "test") as line:
+    with driven([sys.executable, "-P", "-c", SPEAKING + rest], "test") as line:
         yield line
 
 
@@ -200,7 +200,9 @@ with open_line(LabJackU3Line(kind="labjack_u3")) as line:
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
 def test_when_the_loop_dies_the_program_takes_the_line_back_and_ends(edges, number):
-    with subprocess.Popen([sys.executable, "-c", PARENT], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as parent:
+    with subprocess.Popen(
+        [sys.executable, "-P", "-c", PARENT], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as parent:
         parent.stdout.readline()
         (child,) = children_of(parent.pid)
         before = len(edges())
