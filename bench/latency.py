@@ -52,7 +52,6 @@ from numpy.typing import NDArray
 from receivers import GRACE_S, LOOPS, Job, Measured, work
 from sender import Sender
 
-from closedloop.session.awake import keep_awake, let_sleep
 from closedloop.session.facts import machine
 
 N_CHANNELS, SFREQ = 64, 1000.0
@@ -181,7 +180,7 @@ def row(cell: Cell, sender: Sender, runs: Sequence[Measured], often: Sequence[Me
     }
 
 
-class Cores:
+class CoreTime:
     """Watches who used the cores: this benchmark, others on this machine, or other virtual machines."""
 
     def __init__(self) -> None:
@@ -288,10 +287,10 @@ def main() -> None:
     seconds, n_runs = options.seconds, options.runs
     if options.quick:
         wanted, seconds, n_runs = [Cell(loop, "idle", "ordinary") for loop in loops], QUICK_SECONDS, 1
-    cores = Cores()
+    cores = CoreTime()
     runs, often, floor, sender = measure(wanted, seconds, n_runs)
-    facts = {**machine(), **cores.facts(), "idle_cores": keep_awake([])}
-    let_sleep()
+    measured = [one for several in (*runs.values(), *often.values()) for one in several]
+    facts = {**machine(), **cores.facts(), "idle_cores": ", ".join(sorted({one.cores for one in measured}))}
     rows = [row(cell, sender, runs[cell], often[cell]) for cell in wanted]
     late = lateness([measured for several in often.values() for measured in several], floor)
     print(", ".join(f"{name}: {value}" for name, value in facts.items()))

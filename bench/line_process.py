@@ -22,7 +22,7 @@ import loopback  # noqa: F401 - before NumPy and pylsl
 import numpy as np
 import pylsl
 from cohort import machine, show, write
-from latency import Cores, busy_processes
+from latency import CoreTime, busy_processes
 
 from closedloop.config.line import LabJackU3Line, LslMarkerLine, ProcessLine
 from closedloop.stimulators.line import open_line
@@ -94,7 +94,7 @@ def main() -> None:
     parser.add_argument("--json", type=Path, help="write the rows there")
     parser.add_argument("--n", type=int, default=1000, help="triggers for each row")
     options = parser.parse_args()
-    cores = Cores()
+    cores = CoreTime()
     with standins_for_vendors():
         rows = [measure(name, options.n, load) for load in LOADS for name in LINES]
     show("From the loop's write to the program's own time of firing", rows)

@@ -25,7 +25,7 @@ from typing import Any
 import loopback  # noqa: F401 - before NumPy and pylsl
 import numpy as np
 from cohort import show, write
-from latency import Cores
+from latency import CoreTime
 from live_core import PLAIN, lay_out
 from receivers import COLLECT_EVERY_S
 from sender import Sender
@@ -141,7 +141,7 @@ def main() -> None:
     parser.add_argument("--json", type=Path, help="write the rows to this file")
     parser.add_argument("--seconds", type=float, default=SECONDS, help=f"of each stream ({SECONDS:g})")
     options = parser.parse_args()
-    cores = Cores()
+    cores = CoreTime()
     rows = []
     for n_channels, sfreq in product(CHANNELS, RATES_HZ):
         print(f"{n_channels} channels at {sfreq:g} Hz", file=sys.stderr, flush=True)

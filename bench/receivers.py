@@ -24,6 +24,7 @@ from pylsl import lib as pylsl_library
 from closedloop.config.source import Lsl, StreamQuery
 from closedloop.core.records import Command, EventKind, InputKind
 from closedloop.core.state import Core
+from closedloop.session.awake import Cores
 from closedloop.session.realtime import Granted, grant, undisturbed
 from closedloop.session.supervisor import Supervisor
 from closedloop.sources.lsl import Stream, find_stream
@@ -81,11 +82,14 @@ class Measured:
         Array of shape (n_pulses,): from a trigger's due time to the call of ``write``, in s.
     scheduler
         What the system granted.
+    cores
+        What cores did that had nothing to do.
     """
 
     latency_s: NDArray[np.float64]
     lateness_s: NDArray[np.float64]
     scheduler: str
+    cores: Cores
 
 
 Begin = Callable[[], None]
@@ -181,7 +185,9 @@ def supervise(job: Job, core: Core, stream: Stream, source: Lsl, line: TriggerLi
     if not job.often and core.signals.states[0][WRITES] < n:
         raise RuntimeError(f"only {core.signals.states[0][WRITES]:.0f} of {n} samples were followed by a write")
     told, decided, shown = np.concatenate(inputs), np.concatenate(events), np.concatenate(sights)
-    return Measured(_latency(told, shown, from_s, until_s), _lateness(told, decided, from_s), scheduler)
+    return Measured(
+        _latency(told, shown, from_s, until_s), _lateness(told, decided, from_s), scheduler, supervisor.granted.cores
+    )
 
 
 def _latency(inputs: NDArray[np.void], sights: NDArray[np.void], from_s: float, until_s: float) -> NDArray[np.float64]:
@@ -228,9 +234,9 @@ class Taker:
             self.latency_s.append(now_s - stamp)
         self.done = stamp >= self.until_s or now_s > self.until_s + GRACE_S
 
-    def measured(self, scheduler: str) -> Measured:
+    def measured(self, scheduler: str, granted: Granted) -> Measured:
         """Return what was counted."""
-        return Measured(np.array(self.latency_s), np.zeros(0), scheduler)
+        return Measured(np.array(self.latency_s), np.zeros(0), scheduler, granted.cores)
 
 
 def run_pylsl(job: Job, begin: Begin) -> Measured:
@@ -251,7 +257,7 @@ def run_pylsl(job: Job, begin: Begin) -> Measured:
             scheduler = scheduled(thread.native_id, receive, granted, job.scheduler)
             thread.join()
     inlet.close_stream()
-    return taker.measured(scheduler)
+    return taker.measured(scheduler, granted)
 
 
 def _pull(inlet: pylsl.StreamInlet, taker: Taker) -> None:
@@ -302,7 +308,7 @@ def run_mne_lsl(job: Job, begin: Begin) -> Measured:
             while not taker.done and time.monotonic() < taker.until_s + GRACE_S:
                 time.sleep(COLLECT_EVERY_S)
             stream.disconnect()
-    return taker.measured(scheduler)
+    return taker.measured(scheduler, granted)
 
 
 LOOPS: dict[str, Callable[[Job, Begin], Measured]] = {

@@ -25,7 +25,7 @@ from closedloop.core.gate import disarm
 from closedloop.core.native import lsl_local_clock, lsl_pull_sample, lsl_samples_available, sleep
 from closedloop.core.plan import wanted_leads
 from closedloop.core.reasons import Reason
-from closedloop.core.records import Command, InputKind, Ring, claim, make_ring, publish, room
+from closedloop.core.records import HELD_UP, Command, InputKind, Ring, claim, make_ring, publish, room
 from closedloop.core.replay import guarded_sample, has_room, log_input, obey, record_input
 from closedloop.core.state import CORE, MAX_SIGNALS, NO_PLAN, STEPS, Core, Steps
 from closedloop.core.wire import LINE, fire, take_back
@@ -147,15 +147,26 @@ def make_shared() -> NDArray[np.int64]:
 
 
 @inner
-def _write_trigger(core: Core, shared: NDArray[np.int64], line: NDArray[np.void]) -> None:
-    """Fire, and record how that went: a line that is not ready refuses, and the loop goes on disarmed."""
+def _write_trigger(core: Core, shared: NDArray[np.int64], line: NDArray[np.void], moment: float) -> None:
+    """Fire, and record how that went: a line that is not ready refuses, and the loop goes on disarmed.
+
+    So it does where the loop was held up after the gate's word, by more than the gate lets a trigger be late.
+    """
     before = lsl_local_clock()
+    if not before - moment <= core.limits[0]["max_lateness_s"]:
+        _record_write(core, HELD_UP, before, before)
+        return
     code = fire(line)
     after = lsl_local_clock()
     store_release(shared, LEFT, int(1e9 * after))
     wire = line[0]
     if wire["n_off"] > 0:
         wire["off_at_s"] = after + wire["off_after_s"]
+    _record_write(core, code, before, after)
+
+
+@inner
+def _record_write(core: Core, code: int, before: float, after: float) -> None:
     if log_input(core, InputKind.WRITTEN, code, 0.0, after, before) >= 0:
         publish(core.inputs)
     on_written(core, code, before)
@@ -200,7 +211,7 @@ def _meet(core: Core, shared: NDArray[np.int64], line: NDArray[np.void], moment:
     while lsl_local_clock() < moment:
         pass
     if fires:
-        _write_trigger(core, shared, line)
+        _write_trigger(core, shared, line, moment)
 
 
 @inner

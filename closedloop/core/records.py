@@ -26,6 +26,11 @@ class InputKind(IntEnum):
     STREAM = 7
 
 
+PART, HELD_UP = -1, -2
+"""Codes of a trigger's write beside 0 and an errno: some of its bytes were written, not all; nothing was, since after
+the gate's word the loop was held up until the moment had passed."""
+
+
 class Command(IntEnum):
     """What Python may ask of the core, with a value where one is needed.
 

@@ -4,6 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from closedloop.core.native import c_ioctl, c_write, errno
+from closedloop.core.records import PART
 from closedloop.jit import inner
 
 LINE = np.dtype(
@@ -21,9 +22,6 @@ LINE = np.dtype(
     ],
     align=True,
 )
-
-PART = -1
-"""Some of the bytes were written, not all."""
 
 
 @inner

@@ -12,7 +12,7 @@ from enum import StrEnum
 import numpy as np
 from numpy.typing import NDArray
 
-from closedloop.core.records import EventKind
+from closedloop.core.records import PART, EventKind
 
 
 class Confirmed(StrEnum):
@@ -86,7 +86,7 @@ def confirm(
         after_s = fired_after_s.get(trigger)
         if artifacts[place]:
             confirmed, by = Confirmed.YES, "artifact"
-        elif (place < codes.size and codes[place] > 0) or (trigger in fired_after_s and after_s is None):
+        elif (place < codes.size and codes[place] not in (0, PART)) or (trigger in fired_after_s and after_s is None):
             confirmed, by = Confirmed.NO, "trigger line"
         elif all_told:
             confirmed, by = Confirmed.YES, "device"

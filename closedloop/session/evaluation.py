@@ -95,7 +95,7 @@ def phases_at(events: NDArray[np.void], reference: ReferencePhase, *, kind: Even
         Time of the recording's first sample on the clock of the events, in s.
     """
     used = events[(events["kind"] == kind) & (events["pulse"] == 0)]
-    # Where it really fell: a trigger may leave a little late.
+    # Where it was decided to fall: the gate may look a little late.
     times_s = used["due_s"] + (used["now_s"] - used["trigger_s"]) - start_s
     return Phases(
         condition=used["condition"].copy(),

@@ -160,7 +160,9 @@ def _prepare(stimulator: KeptStimulator, device: Stimulator, percent: float, tri
         raise StimulatorError(f"{device.name}: {stimulator.status.fault}")
 
 
-def end(outcome: Outcome, supervisor: Supervisor, interruption: Interruption, need: str, *, well: bool) -> None:
+def stop_session(
+    outcome: Outcome, supervisor: Supervisor, interruption: Interruption, need: str, *, well: bool
+) -> None:
     """Disarm and end a session that somebody stops.
 
     Parameters
@@ -417,7 +419,7 @@ class _Loop:
                 self._arm(arming)
             else:
                 well = wish == Wish.STOP and self._began_s is not None
-                end(self._outcome, supervisor, self._interruption, supervisor.need or arming.need, well=well)
+                stop_session(self._outcome, supervisor, self._interruption, supervisor.need or arming.need, well=well)
 
     def _take(self, supervisor: Supervisor, recorder: Recorder, outlets: Outlets) -> None:
         """Hand on what has come out of the loop: first to the disk, then to whoever looks."""

@@ -28,7 +28,7 @@ class Outcome:
     status
         ``complete``, ``stopped`` or ``interrupted``, which it is until all of it is done.
     stopped
-        Whether somebody has ended a live session that lacked nothing.
+        Whether somebody has ended a live session by hand, after it could be armed.
     source, calibration
         What was played, and what its beginning gave.
     events

@@ -90,7 +90,7 @@ def grant(loop_thread: int, receive_threads: Sequence[int], *, cpu: int | None) 
     loop = _schedule([loop_thread], refused)
     receive = _schedule(receive_threads, refused)
     bound = _bind(loop_thread, _isolated() if cpu is None else cpu, refused)
-    memory_locked, cores = _lock_memory(refused), keep_awake(refused)
+    memory_locked, cores = _lock_memory(refused), keep_awake(refused, (0, loop_thread))
     return Granted(loop, receive, memory_locked, cores, bound, tuple(dict.fromkeys(refused)))
 
 

@@ -77,6 +77,7 @@ def run_session(
         Where the source, the pipeline or the device cannot be used.
     """
     outcome = Outcome(pipeline, device)
+    over = False  # what was done to a person is done, whatever becomes of what it is compared with
     try:
         folder.write_text("pipeline.yaml", resolved_yaml(pipeline))
         folder.write_text("device.yaml", resolved_yaml(device))
@@ -93,6 +94,7 @@ def run_session(
                 duration_s=duration_s,
                 subject=subject,
             )
+            over = not interruption.requested
         else:
             progress("reading the recording", 0.0)
             outcome.source = open_source(pipeline, duration_s=duration_s)
@@ -120,7 +122,7 @@ def run_session(
         if not (isinstance(error, ClosedloopError) and folder.remove_if_unused()):
             folder.fail(error)
         raise
-    if not interruption.requested and outcome.trouble is None:
+    if outcome.trouble is None and (over or not interruption.requested):
         outcome.status = STOPPED if outcome.stopped else COMPLETE
     return outcome
 

@@ -4,21 +4,20 @@
 
 A core with nothing to do is given back to the host of a virtual machine, which may take milliseconds to return it.
 Here it always has something to do, of the least importance that there is: the scheduler lets anybody else in at once.
-All end when standard input does, which is when whoever started this is gone. It imports nothing of the package, which
-would take it a second.
+Each process says so with a line when it begins, and all end when standard input does, which is when whoever started
+this is gone. It must lead a session of its own, and imports nothing of the package, which would take it a second.
 """
 
 import os
 import select
 import sys
 import time
-from contextlib import suppress
 from pathlib import Path
 
 AUTOGROUP = Path("/proc/self/autogroup")
 LEAST = "19"
 """The nice value that counts least."""
-ASK_S, TRIES = 0.1, 50
+ASK_S, TRIES = 0.1, 20
 """The kernel takes an autogroup's nice value ten times a second, of all processes together."""
 BURST = 20_000
 """Empty turns between two looks at standard input: less than a millisecond."""
@@ -27,18 +26,18 @@ BURST = 20_000
 def count_least() -> None:
     """Let everybody else go before this process.
 
-    A desktop's kernel shares cores between groups of processes first, and a group that only spins would get its full
-    share; hence a group of its own (``setsid``), that counts least.
+    The kernel may share cores between sessions first, and one that only spins would get its full share; hence one of
+    its own, whose group counts least.
     """
-    with suppress(PermissionError):  # it leads its group already
-        os.setsid()
+    if os.getsid(0) != os.getpid():
+        raise SystemExit("it does not lead a session of its own, and would slow down all that is in this one")
     os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
     for _ in range(TRIES):
         try:
             AUTOGROUP.write_text(LEAST)
             return
         except FileNotFoundError:
-            return  # this kernel knows no groups of sessions
+            return  # this kernel does not group by session
         except BlockingIOError:
             time.sleep(ASK_S)
     raise SystemExit(f"{AUTOGROUP} did not take {LEAST}")
@@ -47,6 +46,7 @@ def count_least() -> None:
 def spin(core: int) -> None:
     """Spin on a core until standard input ends."""
     os.sched_setaffinity(0, {core})
+    os.write(1, b"spinning\n")
     while not select.select([0], [], [], 0.0)[0]:
         for _ in range(BURST):
             pass
@@ -55,16 +55,18 @@ def spin(core: int) -> None:
 def main() -> None:
     """Spin on all cores that are named, a process on each."""
     count_least()
-    os.write(1, b"spinning\n")
     mine, *others = (int(text) for text in sys.argv[1:])
+    children = []
     for core in others:
-        if os.fork() == 0:
-            mine = core
-            break
+        child = os.fork()
+        if child == 0:
+            spin(core)
+            os._exit(0)
+        children.append(child)
     spin(mine)
-    with suppress(ChildProcessError):
-        while True:
-            os.wait()
+    for child in children:
+        os.waitpid(child, 0)
+    os._exit(0)  # to take an interpreter down takes many turns of who counts least
 
 
 if __name__ == "__main__":

@@ -66,7 +66,7 @@ def latency(bench_module):
 
 def test_a_row_is_the_median_of_the_runs_percentiles(latency):
     cell = latency.Cell("pylsl", "idle", "fifo")
-    runs = [latency.Measured(np.full(10, ms / 1e3), np.zeros(0), "fifo") for ms in (1.0, 9.0, 2.0)]
+    runs = [latency.Measured(np.full(10, ms / 1e3), np.zeros(0), "fifo", "awake") for ms in (1.0, 9.0, 2.0)]
 
     class Sent:
         n_channels, sfreq = 64, 1000.0
@@ -79,7 +79,7 @@ def test_a_row_is_the_median_of_the_runs_percentiles(latency):
 
 def test_a_scheduler_that_was_not_granted_is_not_claimed(latency):
     cell = latency.Cell("closedloop", "idle", "fifo")
-    measured = latency.Measured(np.full(10, 1e-3), np.full(10, 1e-6), "ordinary")
+    measured = latency.Measured(np.full(10, 1e-3), np.full(10, 1e-6), "ordinary", "awake")
 
     class Sent:
         n_channels, sfreq = 64, 1000.0

@@ -15,7 +15,7 @@ import pytest
 from closedloop.core.atomics import load_acquire, store_release
 from closedloop.core.live import FORESIGHT, HEARTBEAT, LEFT, PORT_BUSY
 from closedloop.core.reasons import Reason
-from closedloop.core.records import Command, EventKind, InputKind
+from closedloop.core.records import HELD_UP, Command, EventKind, InputKind
 from closedloop.core.replay import lost_records
 from closedloop.stimulators.heartbeat import Places
 
@@ -44,6 +44,33 @@ def test_it_decides_for_a_triggers_moment_and_writes_nothing_before_it(rig):
     assert (written_s >= delivered["now_s"]).all()
     assert (delivered["now_s"] >= delivered["trigger_s"]).all()
     assert (delivered["now_s"] == delivered["trigger_s"]).any()  # what looks at its moment never meets it exactly
+
+
+def test_where_it_is_held_up_after_the_gates_word_nothing_leaves(make_rig, make_core, pipe):
+    """No trigger may be late at all: the gate, which looks for its moment, lets it pass, and any write is too late."""
+    core = make_core()
+    core.limits["max_lateness_s"] = 0.0
+    rig = make_rig(core)
+    rig.play(0.8)
+    rig.end()
+    (held_up,) = rig.inputs_of(InputKind.WRITTEN)
+    (delivered,) = rig.delivered()  # it counts as given
+    assert (held_up["code"], delivered["now_s"] == delivered["trigger_s"]) == (HELD_UP, True)
+    assert held_up["now"] > delivered["trigger_s"]
+    assert rig.core.gate["disarmed_by"][0] == Reason.WRITE_FAILED
+    assert load_acquire(rig.supervisor._shared, LEFT) == 0
+    assert pipe.take() == b""
+
+
+def test_after_what_is_not_fired_it_is_told_no_earlier_time(make_rig, make_core, pipe):
+    rig = make_rig(make_core(trials={"withheld": 1}))
+    rig.play(0.8)
+    rig.end()
+    assert set(rig.events["kind"]) == {EventKind.WITHHELD}
+    assert (rig.events["now_s"] == rig.events["trigger_s"]).any()
+    assert (np.diff(rig.inputs["now"]) >= 0.0).all()
+    assert rig.core.gate["disarmed_by"][0] == Reason.NONE
+    assert pipe.take() == b""
 
 
 def test_where_no_trigger_is_planned_none_is_foretold(rig):

@@ -18,18 +18,35 @@ ENDS_S = 20.0
 linux = pytest.mark.skipif(sys.platform != "linux", reason="needs Linux's schedulers")
 
 
+@pytest.fixture(autouse=True)
+def asleep():
+    """Leave nothing behind that spins, or that a test believes."""
+    yield
+    let_sleep()
+
+
 @pytest.fixture
 def idle(tmp_path, monkeypatch):
-    """Return a function that sets what the kernel says of its idle driver and of its options."""
+    """Return a function that sets what the kernel says of its idle driver and of its options; no group shares cores."""
 
     def say(driver, options="quiet"):
-        for name, text in (("IDLE_DRIVER", driver), ("KERNEL_OPTIONS", options)):
+        for name, text in (("IDLE_DRIVER", driver), ("KERNEL_OPTIONS", options), ("OWN_GROUPS", "1:cpu:/")):
             path = tmp_path / name
             if text is not None:
                 path.write_text(f"{text}\n")
             monkeypatch.setattr(awake, name, path)
 
     return say
+
+
+@pytest.fixture
+def cores(monkeypatch):
+    """Let this process have two cores at most, and return them."""
+    usable = os.sched_getaffinity(0)
+    few = set(sorted(usable)[:2])
+    os.sched_setaffinity(0, few)
+    yield few
+    os.sched_setaffinity(0, usable)
 
 
 @pytest.fixture
@@ -40,11 +57,9 @@ def request_file(tmp_path, monkeypatch):
     return path
 
 
-def spinning(process):
-    """Return a spinner's process and its children, by the core that each is bound to."""
-    children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
-    found = [process.pid, *map(int, children.read_text().split())]
-    return {tuple(os.sched_getaffinity(pid)): pid for pid in found}
+def family(pid):
+    """Return a process and its children."""
+    return [pid, *map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text().split())]
 
 
 def wait_until(true, timeout_s=ENDS_S):
@@ -92,40 +107,62 @@ def test_a_kernel_that_does_not_listen_is_said(idle, request_file):
 
 @linux
 @pytest.mark.parametrize("driver", ["none", None])
-def test_where_nobody_can_be_asked_every_core_is_kept_busy_by_who_counts_least(idle, request_file, driver):
+def test_where_nobody_can_be_asked_every_core_is_kept_busy_by_who_counts_least(idle, request_file, cores, driver):
     idle(driver)
     request_file.touch()
     refused = []
-    cores = {(core,) for core in os.sched_getaffinity(0)}
     with undisturbed():
         assert keep_awake(refused) == "spinning"
         assert keep_awake(refused) == "spinning"
         (process,) = awake._spinners
-        assert wait_until(lambda: set(spinning(process)) == cores)
-        pids = spinning(process).values()
+        pids = family(process.pid)
+        assert sorted(map(tuple, map(os.sched_getaffinity, pids))) == sorted((core,) for core in cores)
         for pid in pids:
             assert os.sched_getscheduler(pid) == os.SCHED_IDLE
-            assert os.getsid(pid) == process.pid != os.getsid(0)
+            assert os.getsid(pid) == process.pid
             group = Path(f"/proc/{pid}/autogroup")
             assert not group.exists() or group.read_text().endswith(f"nice {spinner.LEAST}\n")
     assert refused == []
     assert request_file.read_bytes() == b""
     assert awake._spinners == []
-    assert all(wait_until(lambda pid=pid: has_ended(pid)) for pid in pids)
+    assert all(map(has_ended, pids))
 
 
 @linux
-def test_who_keeps_cores_busy_ends_with_whoever_started_it(idle):
+def test_the_cores_of_every_thread_are_kept_busy(idle, cores, monkeypatch):
+    idle("none")
+    there = {0: {min(cores)}, 7: {max(cores)}}
+    monkeypatch.setattr(os, "sched_getaffinity", there.get)
+    assert keep_awake([], (0, 7)) == "spinning"
+    monkeypatch.undo()
+    bound = set().union(*map(os.sched_getaffinity, family(awake._spinners[0].pid)))
+    assert bound == cores
+
+
+@linux
+def test_a_spinner_that_has_died_is_replaced(idle, cores):
+    idle("none")
+    assert keep_awake([]) == "spinning"
+    (first,) = awake._spinners
+    os.killpg(first.pid, signal.SIGKILL)
+    assert wait_until(lambda: has_ended(first.pid))
+    assert keep_awake([]) == "spinning"
+    assert awake._spinners != [first]
+
+
+@linux
+def test_who_keeps_cores_busy_ends_with_whoever_started_it(cores):
     script = (
         "import sys, time, pathlib; from closedloop.session import awake; "
-        "awake.IDLE_DRIVER = pathlib.Path('/none'); awake.KERNEL_OPTIONS = pathlib.Path('/none'); "
-        "assert awake.keep_awake([]) == 'spinning'; print(awake._spinners[0].pid, flush=True); time.sleep(60)"
+        "awake.IDLE_DRIVER = awake.KERNEL_OPTIONS = awake.OWN_GROUPS = pathlib.Path('/none'); "
+        "awake.GROUPS = pathlib.Path('/none'); assert awake.keep_awake([]) == 'spinning'; "
+        "print(awake._spinners[0].pid, flush=True); time.sleep(60)"
     )
     with subprocess.Popen([sys.executable, "-P", "-c", script], stdout=subprocess.PIPE, text=True) as process:
-        pid = int(process.stdout.readline())
-        children = [int(text) for text in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+        pids = family(int(process.stdout.readline()))
         process.send_signal(signal.SIGKILL)
-    assert all(wait_until(lambda each=each: has_ended(each)) for each in (pid, *children))
+    assert len(pids) == len(cores)
+    assert all(wait_until(lambda pid=pid: has_ended(pid)) for pid in pids)
 
 
 @linux
@@ -141,27 +178,80 @@ def test_many_cores_are_not_kept_busy(idle, monkeypatch):
 
 
 @linux
-@pytest.mark.parametrize("program", ["raise SystemExit(1)", "import sys; sys.stdin.read()"])
-def test_who_does_not_start_keeps_nothing_awake(idle, tmp_path, monkeypatch, program):
+@pytest.mark.parametrize(
+    ("line", "weighed", "group"),
+    [
+        ("3:cpu,cpuacct:/docker/1", "", "/docker/1"),
+        ("0::/user.slice/session-1.scope", "user.slice/session-1.scope", "/user.slice/session-1.scope"),
+        ("0::/user.slice/session-1.scope", "user.slice", "/user.slice"),
+        ("0::/", ".", "/."),  # of a container, which sees its own group as the root
+    ],
+)
+def test_where_groups_share_the_cores_none_is_kept_busy(idle, tmp_path, monkeypatch, line, weighed, group):
     idle("none")
-    path = tmp_path / "spinner.py"
-    path.write_text(program)
-    monkeypatch.setattr(awake, "SPINNER", path)
-    monkeypatch.setattr(awake, "START_S", 1.0)
+    (tmp_path / "user.slice" / "session-1.scope").mkdir(parents=True)
+    if weighed:
+        (tmp_path / weighed / "cpu.weight").touch()
+    monkeypatch.setattr(awake, "GROUPS", tmp_path)
+    (tmp_path / "OWN_GROUPS").write_text(f"5:memory:/there\n{line}\n")
     refused = []
     assert keep_awake(refused) == "asleep"
-    assert refused == ["cores: the kernel has no idle driver to ask, and what keeps them busy did not start"]
+    assert refused == [
+        f"cores: the kernel has no idle driver to ask, and it shares them between control groups ({group}), where what "
+        "spins would count as much as another group's programs; start the kernel with idle=poll"
+    ]
     assert awake._spinners == []
 
 
 @linux
-def test_where_no_program_can_be_started_it_is_said(idle, monkeypatch):
+@pytest.mark.parametrize("line", ["1:cpu:/", "0::/user.slice/session-1.scope", "5:memory:/there"])
+def test_groups_that_do_not_share_cores_hinder_nothing(idle, tmp_path, monkeypatch, line):
+    idle("none")
+    (tmp_path / "user.slice" / "session-1.scope").mkdir(parents=True)
+    monkeypatch.setattr(awake, "GROUPS", tmp_path)
+    (tmp_path / "OWN_GROUPS").write_text(f"{line}\n")
+    assert awake._sharing_group() == ""
+
+
+@linux
+@pytest.mark.parametrize(
+    ("program", "why"),
+    [
+        ("raise SystemExit('one line\\nno fork today')", "no fork today"),
+        ("import os; os.close(1); import sys; sys.stdin.read()", "it said nothing"),
+        ("import sys; sys.stdin.read()", "it said nothing"),
+        ("import time; time.sleep(60)", "it said nothing"),
+    ],
+)
+def test_who_does_not_start_keeps_nothing_awake_and_is_not_tried_again(
+    idle, cores, tmp_path, monkeypatch, program, why
+):
+    idle("none")
+    path = tmp_path / "spinner.py"
+    path.write_text(program)
+    monkeypatch.setattr(awake, "SPINNER", path)
+    monkeypatch.setattr(awake, "START_S", 0.5)
+    monkeypatch.setattr(awake, "END_S", 0.5)
+    refused = []
+    assert keep_awake(refused) == "asleep"
+    path.unlink()
+    assert keep_awake(refused) == "asleep"
+    assert refused == 2 * [
+        f"cores: the kernel has no idle driver to ask, and what keeps them busy did not start: {why}"
+    ]
+    assert awake._spinners == []
+
+
+@linux
+def test_where_no_program_can_be_started_it_is_said(idle, cores, monkeypatch):
     idle("none")
     monkeypatch.setattr(sys, "executable", "/none/python")
     refused = []
     assert keep_awake(refused) == "asleep"
-    assert refused == ["cores: No such file or directory, so that none is kept busy"]
-    let_sleep()
+    assert refused == [
+        "cores: the kernel has no idle driver to ask, and nothing could be started that keeps them busy: No such file "
+        "or directory"
+    ]
 
 
 def test_what_keeps_cores_awake_is_said():
@@ -176,6 +266,7 @@ def test_what_keeps_cores_awake_is_said():
     }
 
 
+@linux
 @pytest.mark.parametrize(
     ("error", "asked"), [(FileNotFoundError, 1), (BlockingIOError, spinner.TRIES)], ids=["no groups", "too often"]
 )
@@ -189,11 +280,19 @@ def test_a_group_that_cannot_count_least_does_not_spin(monkeypatch, error, asked
 
     monkeypatch.setattr(spinner, "AUTOGROUP", Group())
     monkeypatch.setattr(spinner, "ASK_S", 0.0)
-    for name in ("setsid", "sched_setscheduler"):
-        monkeypatch.setattr(os, name, lambda *_: None)
+    monkeypatch.setattr(os, "getsid", lambda _: os.getpid())
+    monkeypatch.setattr(os, "sched_setscheduler", lambda *_: None)
     if error is FileNotFoundError:
         spinner.count_least()
     else:
         with pytest.raises(SystemExit, match="did not take 19"):
             spinner.count_least()
     assert tried == [spinner.LEAST] * asked
+
+
+@linux
+def test_in_the_session_of_others_nothing_spins(monkeypatch):
+    monkeypatch.setattr(os, "getsid", lambda _: os.getpid() + 1)
+    monkeypatch.setattr(os, "sched_setscheduler", lambda *_: pytest.fail("it has slowed down what runs in it"))
+    with pytest.raises(SystemExit, match="does not lead a session of its own"):
+        spinner.count_least()

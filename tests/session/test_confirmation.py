@@ -69,6 +69,10 @@ def test_a_trigger_that_could_not_be_written_fired_nothing_and_one_in_part_may_h
     ]
 
 
+def test_a_trigger_that_was_held_up_fired_nothing():
+    assert answers(decided(D), codes=[-2], lags_s=[np.nan]) == [(0, "no", "trigger line")]
+
+
 def test_a_program_that_drives_the_line_says_what_it_fired():
     assert answers(decided(D, D, D), fired_after_s={0: 0.0, 1: None}) == [
         (0, "yes", "trigger line"),

@@ -24,7 +24,7 @@ def system(monkeypatch):
     for name in ("sched_setscheduler", "sched_setaffinity"):
         monkeypatch.setattr(os, name, lambda *what, name=name: asked.append((name, *what)))
     monkeypatch.setattr(closedloop.session.realtime, "_lock_memory", lambda _: True)
-    monkeypatch.setattr(closedloop.session.realtime, "keep_awake", lambda _: "awake")
+    monkeypatch.setattr(closedloop.session.realtime, "keep_awake", lambda *_: "awake")
     monkeypatch.setattr(closedloop.session.realtime, "_isolated", lambda: None)
     return asked
 

@@ -11,7 +11,7 @@ if sys.platform != "linux":
     pytest.skip("the live loop runs on Linux only", allow_module_level=True)
 
 from closedloop.core.records import Command
-from closedloop.session.live import end
+from closedloop.session.live import stop_session
 
 
 class Supervisor:
@@ -30,7 +30,7 @@ class Supervisor:
 def stopped(need="", *, well=True):
     """Stop a session; return whether it was stopped, whether it was interrupted, and its trouble."""
     outcome, supervisor, interruption = SimpleNamespace(trouble=None), Supervisor(), Interruption()
-    end(outcome, supervisor, interruption, need, well=well)
+    stop_session(outcome, supervisor, interruption, need, well=well)
     assert (supervisor.posted, supervisor.halted) == ([Command.STOP], True)
     return outcome.stopped, interruption.requested, outcome.trouble
 
