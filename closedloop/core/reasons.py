@@ -104,7 +104,7 @@ EXPLANATIONS = {
     Reason.TOO_LATE: "the moment had passed",
     Reason.NOT_FORESEEN: "no sample came in time to foresee a crossing of the target",
     Reason.ESTIMATOR_FAILED: "the estimator failed, which disarmed the gate",
-    Reason.WRITE_FAILED: "a trigger could not be written, which disarmed the gate",
+    Reason.WRITE_FAILED: "a trigger could not be written, or not in time, which disarmed the gate",
     Reason.STREAM_BROKEN: "the stream broke off, which disarmed the gate",
     Reason.TRIGGER_LATE: "a trigger was seen at another time than measured, which disarmed the gate",
     Reason.TRIGGER_UNSEEN: "a trigger was not seen in the trigger channel, which disarmed the gate",

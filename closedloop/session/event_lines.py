@@ -11,7 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from closedloop.core.reasons import Reason
-from closedloop.core.records import EventKind, InputKind
+from closedloop.core.records import HELD_UP, PART, EventKind, InputKind
+
+_WRITE_ERRORS = {PART: "written in part", HELD_UP: "not written: the loop was held up until the moment had passed"}
 
 
 class EventLines:
@@ -102,7 +104,7 @@ def _write(written: np.void | None) -> dict[str, Any]:
     return {
         "written_s": _number(written["now"]),
         "write_returned_s": _number(written["timestamp"]),
-        "write_error": None if code == 0 else os.strerror(code) if code > 0 else "written in part",
+        "write_error": None if code == 0 else _WRITE_ERRORS.get(code) or os.strerror(code),
     }
 
 

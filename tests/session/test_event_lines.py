@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from closedloop.core.reasons import EXPLANATIONS, Reason
-from closedloop.core.records import EVENT, INPUT, EventKind, InputKind
+from closedloop.core.records import EVENT, HELD_UP, INPUT, PART, EventKind, InputKind
 from closedloop.session.event_lines import EventLines, event_line
 
 NAMES = ("trough", "random")
@@ -111,7 +111,8 @@ def draw_write(code=0, now=1.5, returned=1.5001):
         (0, None),
         (errno.EAGAIN, os.strerror(errno.EAGAIN)),
         (errno.EPIPE, os.strerror(errno.EPIPE)),
-        (-1, "written in part"),
+        (PART, "written in part"),
+        (HELD_UP, "not written: the loop was held up until the moment had passed"),
     ],
 )
 def test_a_delivery_says_when_its_trigger_was_written_and_how_that_went(code, said):
