@@ -17,6 +17,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import loopback  # noqa: F401 - before pylsl
+
+from closedloop.sources.player import PRIORITY
+
 LOOPBACK = Path(__file__).parents[1] / "tests" / "lsl_loopback.cfg"
 
 
@@ -53,7 +57,10 @@ def rehearse(
         So often.
     """
     with subprocess.Popen(
-        [*CLOSEDLOOP, "play", *play, "--json"], env=ENVIRONMENT, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+        [*CLOSEDLOOP, "play", *play, *as_an_amplifier(), "--json"],
+        env=ENVIRONMENT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
     ) as player:
         with subprocess.Popen([*CLOSEDLOOP, "run", *run], env=ENVIRONMENT, stdout=subprocess.DEVNULL) as session:
             while session.poll() is None:
@@ -67,6 +74,15 @@ def rehearse(
     text = sent.decode()
     content: dict[str, Any] = json.loads(text) if text.strip() else {}
     return content
+
+
+def as_an_amplifier() -> list[str]:
+    """Return what lets a stand-in wait for nobody, as an amplifier does, where that is permitted."""
+    if not hasattr(os, "sched_setscheduler"):
+        return []
+    script = f"import os; os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param({PRIORITY}))"
+    permitted = subprocess.run([sys.executable, "-c", script], stderr=subprocess.DEVNULL).returncode == 0
+    return ["--realtime"] if permitted else []
 
 
 def event_lines(folder: Path) -> list[dict[str, Any]]:

@@ -47,6 +47,7 @@ class Options:
     chunk: int
     rate_error_ppm: float
     jitter_ms: float
+    realtime: bool
     seed: int
     drops: tuple[str, ...]
     faults: tuple[str, ...]
@@ -98,6 +99,8 @@ def _check_numbers(options: Options) -> None:
     ):
         if not low <= value <= high:
             raise ConfigError(f"{option} {value:g}: must lie between {low:g} and {high:g}")
+    if options.realtime and options.speed > 1.0:
+        raise ConfigError(f"--speed {options.speed:g} with --realtime: limit 1: what never waits would stop all else")
     if options.duration_s is not None and not 0.0 < options.duration_s < math.inf:
         raise ConfigError(f"--duration {options.duration_s:g}: must be above 0 s, and finite")
 

@@ -43,6 +43,10 @@ def play(
     speed: Annotated[
         float, typer.Option(rich_help_panel=TIMING, help="Times real time; the announced rate is so much higher.")
     ] = 1.0,
+    realtime: Annotated[
+        bool,
+        typer.Option("--realtime", rich_help_panel=TIMING, help="Be punctual beside other work: real-time scheduling."),
+    ] = False,
     chunk: Annotated[
         int, typer.Option(rich_help_panel=TIMING, help="Samples a push, sent when the last of them is due.")
     ] = 1,
@@ -121,6 +125,7 @@ def play(
                 chunk=chunk,
                 rate_error_ppm=rate_error,
                 jitter_ms=jitter,
+                realtime=realtime,
                 seed=seed,
                 drops=tuple(drops or ()),
                 faults=tuple(faults or ()),
@@ -165,6 +170,8 @@ def _play(options: "Options", performance: "Performance", tally: "Tally", interr
     pipe = nullcontext(Triggers(None, clock)) if options.trigger is None else trigger_pipe(options.trigger, clock)
     timetable = performance.timetable
     total_s = None if timetable.n_places is None else timetable.n_places / timetable.faults.rate_hz
+    if options.realtime:
+        player.ask_for_realtime()  # before there is a thread that sends
     with ExitStack() as stack:
         with interruption.deferred():  # what is begun here is also taken away again
             triggers = stack.enter_context(pipe)

@@ -16,6 +16,7 @@ import numpy as np
 import pylsl
 from numpy.typing import NDArray
 
+from closedloop.errors import StreamError
 from closedloop.sources.encoding import Encoding
 from closedloop.sources.faults import Kind
 from closedloop.sources.timetable import Push, Timetable, pushes
@@ -31,6 +32,8 @@ LINGER_S = 0.2
 """What was sent last is still on its way for so long; an outlet that closes takes it along."""
 PROGRESS_S = 0.5
 """How often progress is told."""
+PRIORITY = 60
+"""Below that of a session's loop and of what receives for it: no stand-in may hold up what it rehearses with."""
 
 
 @dataclass(frozen=True)
@@ -122,6 +125,23 @@ class Outlets:
 
     samples: pylsl.StreamOutlet
     markers: pylsl.StreamOutlet | None
+
+
+def ask_for_realtime() -> None:
+    """Give the calling thread, and those that it starts from now on, real-time scheduling.
+
+    Raises
+    ------
+    StreamError
+        Where that is not permitted.
+    """
+    try:
+        os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(PRIORITY))
+    except (OSError, AttributeError) as error:
+        why = "not permitted" if isinstance(error, PermissionError) else str(error)
+        raise StreamError(
+            f"--realtime: SCHED_FIFO: {why}; allow it with rtprio {PRIORITY} in /etc/security/limits.conf"
+        ) from None
 
 
 def open_outlets(performance: Performance) -> Outlets:

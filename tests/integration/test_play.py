@@ -17,6 +17,7 @@ from pylsl.util import LostError
 from closedloop import cli
 from closedloop.cli.performance import load_stimulator
 from closedloop.sources.library import open_recording
+from closedloop.sources.player import PRIORITY
 from closedloop.stimulators.simulated import pulse_waveform
 
 PROGRAM = str(Path(sys.executable).with_name("closedloop"))
@@ -159,6 +160,10 @@ BAD = {
     "a fault after the end": (["--stop", 5, "--fault", "swap@6"], ["swap at 6 s: the stream has ended", "5 s"]),
     "a speed of 0": (["--speed", 0], ["--speed 0: must lie between 0.01 and 100"]),
     "a chunk of 0": (["--chunk", 0], ["--chunk 0: must lie between 1 and 100000"]),
+    "a speed beside which nothing else would run": (
+        ["--speed", 2, "--realtime"],
+        ["--speed 2 with --realtime: limit 1"],
+    ),
     "a speed that is no number": (["--speed", "nan"], ["--speed nan: must lie between 0.01 and 100"]),
     "a duration of 0": (["--duration", 0], ["--duration 0: must be above 0 s"]),
     "artifacts without triggers": (["--artifacts"], ["--artifacts: needs triggers", "--trigger PATH"]),
@@ -190,6 +195,35 @@ def test_a_mistake_is_one_line_and_no_stream_begins(main, tmp_path, arguments, n
         assert part in done.stderr
     assert [path.name for path in tmp_path.iterdir()] == ["trigger"]
     assert (tmp_path / "trigger").read_text() == "mine"
+
+
+def test_real_time_scheduling_that_is_not_permitted_is_said_before_a_stream_begins(main, monkeypatch):
+    def refuse(*_):
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr(os, "sched_setscheduler", refuse, raising=False)
+    done = main("play", RECORDING, "--at-once", "--realtime")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == (
+        "error: --realtime: SCHED_FIFO: not permitted; allow it with rtprio 60 in /etc/security/limits.conf\n"
+    )
+
+
+def test_with_real_time_scheduling_all_that_sends_has_it(tmp_path):
+    try:
+        os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(PRIORITY))
+    except (AttributeError, OSError):
+        pytest.skip("real-time scheduling is not permitted here")
+    os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
+    name = unique("realtime")
+    with playing(tmp_path, "--source-id", name, "--duration", 20, "--realtime") as program:
+        inlet = connect(name)
+        inlet.pull_sample(timeout=5.0)
+        threads = [int(path.name) for path in Path(f"/proc/{program.pid}/task").iterdir()]
+        scheduled = [os.sched_getscheduler(thread) == os.SCHED_FIFO for thread in threads]
+        assert scheduled[threads.index(program.pid)]
+        assert sum(scheduled) >= 3  # what pushes, and what liblsl sends with
+        inlet.close_stream()
 
 
 def test_its_help_has_an_example(main):
