@@ -11,7 +11,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 from typing import Literal
@@ -39,22 +38,22 @@ _failures: list[str] = []
 """Why none could be started: a stream that comes back must not wait for that once more."""
 
 
-def keep_awake(refused: list[str], threads: Iterable[int] = (0,)) -> Cores:
+def keep_awake(refused: list[str], core: int | None = None) -> Cores:
     """Keep cores awake until `let_sleep`, and return what they do.
 
     Parameters
     ----------
     refused
         Takes why they may fall asleep, in words.
-    threads
-        Whose cores: identifiers of threads, 0 for the one that calls.
+    core
+        Beside those that the calling thread may use.
     """
     if "idle=poll" in _read(KERNEL_OPTIONS).split():
         return "awake"
     if _read(IDLE_DRIVER).strip() not in {"", "none"}:
         return "awake" if _ask(refused) else "asleep"
     if not _failures and not _is_spinning():
-        _failures.extend(_start_spinning(threads))
+        _failures.extend(_start_spinning(core))
     refused.extend(_failures)
     return "asleep" if _failures else "spinning"
 
@@ -93,15 +92,11 @@ def _is_spinning() -> bool:
     return bool(_spinners)
 
 
-def _start_spinning(threads: Iterable[int]) -> list[str]:
-    """Start a spinner on the threads' cores; return why that could not be, or nothing."""
+def _start_spinning(core: int | None) -> list[str]:
+    """Start a spinner on this thread's cores and another; return why that could not be, or nothing."""
     if sys.platform != "linux":
         return [NOBODY]
-    usable: set[int] = set()
-    for thread in threads:
-        with suppress(ProcessLookupError):  # it has ended
-            usable |= os.sched_getaffinity(thread)
-    cores = sorted(usable)
+    cores = sorted(os.sched_getaffinity(0) | (set() if core is None else {core}))
     if len(cores) > MOST_CORES:
         return [
             f"{NOBODY}, and {len(cores)} are too many to be kept busy (limit {MOST_CORES}); run on few, as with "

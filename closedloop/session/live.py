@@ -33,7 +33,7 @@ from closedloop.session.line_watch import UNANSWERED_S, LineWatch
 from closedloop.session.live_record import evaluate_record
 from closedloop.session.outcome import Outcome
 from closedloop.session.outlets import Outlets
-from closedloop.session.realtime import check_granted, require_realtime, undisturbed
+from closedloop.session.realtime import awake, check_granted, require_realtime, undisturbed
 from closedloop.session.source import OpenedSource
 from closedloop.session.status import Operator, Watch, Wish
 from closedloop.session.supervisor import Supervisor
@@ -102,6 +102,7 @@ def run_live(
         KeptStimulator(outcome.device, heartbeat, Places(HEARTBEAT, FORESIGHT, PORT_BUSY)) as stimulator,
         stimulator.open_line() as line,
         Stream(find_stream(source, _waiting(progress, operator, interruption)), source) as stream,
+        awake(source.cpu),
     ):
         for given in () if dose is None else dose.settled:
             operator.say(f"{given.session} had ended without a word: {given.pulses} pulses of it count as given")

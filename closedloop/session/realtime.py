@@ -89,8 +89,8 @@ def grant(loop_thread: int, receive_threads: Sequence[int], *, cpu: int | None) 
     refused: list[str] = []
     loop = _schedule([loop_thread], refused)
     receive = _schedule(receive_threads, refused)
-    bound = _bind(loop_thread, _isolated() if cpu is None else cpu, refused)
-    memory_locked, cores = _lock_memory(refused), keep_awake(refused, (0, loop_thread))
+    bound = _bind(loop_thread, _core(cpu), refused)
+    memory_locked, cores = _lock_memory(refused), keep_awake(refused, bound)
     return Granted(loop, receive, memory_locked, cores, bound, tuple(dict.fromkeys(refused)))
 
 
@@ -152,6 +152,11 @@ def _ask_for_short_slices(identifier: int) -> None:
     ctypes.CDLL(None).syscall(number, identifier, asked, 0)
 
 
+def _core(cpu: int | None) -> int | None:
+    """Return the core that the loop is to be bound to: the wanted one, or an isolated one where there is any."""
+    return _isolated() if cpu is None else cpu
+
+
 def _isolated() -> int | None:
     """Return the first core that the kernel keeps free of other work, if there is any."""
     with suppress(OSError, ValueError):
@@ -183,6 +188,16 @@ def give_back() -> None:
     let_sleep()
     with suppress(OSError, AttributeError):
         ctypes.CDLL(None).munlockall()
+
+
+@contextmanager
+def awake(cpu: int | None) -> Iterator[None]:
+    """Keep cores awake within a ``with`` block, the loop's among them: what that needs takes its time to start."""
+    keep_awake([], _core(cpu))
+    try:
+        yield
+    finally:
+        let_sleep()
 
 
 @contextmanager

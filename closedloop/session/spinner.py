@@ -5,12 +5,15 @@
 A core with nothing to do is given back to the host of a virtual machine, which may take milliseconds to return it.
 Here it always has something to do, of the least importance that there is: the scheduler lets anybody else in at once.
 Each process says so with a line when it begins, and all end when standard input does, which is when whoever started
-this is gone. It must lead a session of its own, and imports nothing of the package, which would take it a second.
+this is gone. Of several on one core only one spins; when it ends another takes over. It must lead a session of its
+own, and imports nothing of the package, which would take it a second.
 """
 
+import fcntl
 import os
 import select
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -19,6 +22,8 @@ LEAST = "19"
 """The nice value that counts least."""
 ASK_S, TRIES = 0.1, 20
 """The kernel takes an autogroup's nice value ten times a second, of all processes together."""
+LOOK_S = 0.1
+"""So often who waits looks whether it is its turn."""
 BURST = 20_000
 """Empty turns between two looks at standard input: less than a millisecond."""
 
@@ -44,12 +49,25 @@ def count_least() -> None:
 
 
 def spin(core: int) -> None:
-    """Spin on a core until standard input ends."""
+    """Spin on a core, for as long as no other process of this user's does, until standard input ends."""
     os.sched_setaffinity(0, {core})
     os.write(1, b"spinning\n")
-    while not select.select([0], [], [], 0.0)[0]:
-        for _ in range(BURST):
+    path = Path(tempfile.gettempdir()) / f"closedloop-{os.getuid()}-core-{core}"
+    turn = os.open(path, os.O_CREAT | os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    mine = False
+    while not select.select([0], [], [], 0.0 if mine else LOOK_S)[0]:
+        for _ in range(BURST if mine else 0):
             pass
+        mine = mine or _takes(turn)
+
+
+def _takes(turn: int) -> bool:
+    """Return whether the turn is this process's now; it is given back when the process ends."""
+    try:
+        fcntl.flock(turn, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def main() -> None:

@@ -134,6 +134,7 @@ class Supervisor:
         except BaseException:
             self.stop()
             raise
+        self._heard_s = self._fresh_s = pylsl.local_clock()  # nobody has listened until here
         return self
 
     def __exit__(

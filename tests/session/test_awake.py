@@ -129,14 +129,48 @@ def test_where_nobody_can_be_asked_every_core_is_kept_busy_by_who_counts_least(i
 
 
 @linux
-def test_the_cores_of_every_thread_are_kept_busy(idle, cores, monkeypatch):
+def test_the_loops_own_core_is_kept_busy_too(idle, cores, monkeypatch):
     idle("none")
-    there = {0: {min(cores)}, 7: {max(cores)}}
-    monkeypatch.setattr(os, "sched_getaffinity", there.get)
-    assert keep_awake([], (0, 7)) == "spinning"
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {min(cores)})
+    assert keep_awake([], max(cores)) == "spinning"
     monkeypatch.undo()
     bound = set().union(*map(os.sched_getaffinity, family(awake._spinners[0].pid)))
     assert bound == cores
+
+
+def used_s(pid):
+    """Return how long a process has run."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return sum(map(int, fields[11:13])) / os.sysconf("SC_CLK_TCK")
+
+
+@linux
+def test_of_several_on_a_core_one_spins_and_another_takes_over(tmp_path):
+    environment = {**os.environ, "TMPDIR": str(tmp_path)}
+    core = str(min(os.sched_getaffinity(0)))
+
+    def start():
+        process = subprocess.Popen(
+            [sys.executable, str(awake.SPINNER), core],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            env=environment,
+            start_new_session=True,
+        )
+        assert process.stdout.readline() == b"spinning\n"
+        return process
+
+    with start() as first:
+        assert wait_until(lambda: used_s(first.pid) > 0.2)
+        with start() as second:
+            began_s, both_s = used_s(second.pid), used_s(first.pid)
+            assert wait_until(lambda: used_s(first.pid) > both_s + 0.3)
+            assert used_s(second.pid) < began_s + 0.1
+            first.stdin.close()
+            assert first.wait(ENDS_S) == 0
+            assert wait_until(lambda: used_s(second.pid) > began_s + 0.2)
+            second.stdin.close()
+            assert second.wait(ENDS_S) == 0
 
 
 @linux
