@@ -51,9 +51,9 @@ def count_least() -> None:
 def spin(core: int) -> None:
     """Spin on a core, for as long as no other process of this user's does, until standard input ends."""
     os.sched_setaffinity(0, {core})
-    os.write(1, b"spinning\n")
     path = Path(tempfile.gettempdir()) / f"closedloop-{os.getuid()}-core-{core}"
     turn = os.open(path, os.O_CREAT | os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    os.write(1, b"spinning\n")
     mine = False
     while not select.select([0], [], [], 0.0 if mine else LOOK_S)[0]:
         for _ in range(BURST if mine else 0):
