@@ -4,7 +4,8 @@ A stand-in amplifier plays each recording in real time to `closedloop run` with 
 pipeline runs over the recording itself. Both calibrate on the same minute and arm at the same moment
 (`calibration.arm_after_s`), so trial by trial their pulses can be compared. They are not the same to the last
 bit: live, samples are 32-bit numbers, their stamps have some microseconds of jitter, and one that comes later than
-its successor is due decides nothing. Two pulses of one trial are apart in predicted phase by how far they are apart
+its successor is due decides nothing: such are counted. One chance that ends differently shifts all trials after it: the
+first one is told. Two pulses of one trial are apart in predicted phase by how far they are apart
 in time, in turns of the recording's own rhythm. It fails where fewer pulses than wanted have a twin in playback, at
 nearly the same predicted phase, or a session does not replay to its own fingerprint.
 
@@ -16,6 +17,7 @@ import json
 import subprocess
 import sys
 import tempfile
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +34,7 @@ SFREQ = 500.0
 ALIGNED_S = 10.0
 """Over so much of their beginning both runs are aligned."""
 MATCH_S = 0.002
+Event = dict[str, Any]
 WANTED_SHARE, WANTED_DEG = 0.95, 0.1
 
 
@@ -41,11 +44,11 @@ def compare(live: Path, playback: Path, *, rest_s: float, delay_s: float) -> dic
     inputs = session.inputs()
     samples = inputs[inputs["kind"] == InputKind.SAMPLE]
     stamps = samples["timestamp"][: int(ALIGNED_S * SFREQ)]
-    # The first sample of both runs is the same one: that is where their clocks meet, but for the jitter of its stamp,
-    # and for what LSL makes of the distance between the clocks of two processes, which share one.
-    first_s = float(np.median(stamps - np.arange(stamps.size) / SFREQ) + session.arrays()["timing"]["correction_s"][0])
+    # The first sample of both runs is the same one: that is where their clocks meet, but for the jitter of its stamp.
+    first_s = float(np.median(stamps - np.arange(stamps.size) / SFREQ))
     shift_s = rest_s + delay_s - first_s
     # Live, the run's length counts from when the loop has caught up with the stream, some seconds after the rest.
+    armed_s = min((event["due_s"] for event in event_lines(live) if event["reason"] != "not_armed"), default=np.inf)
     both_s = min(samples["timestamp"][-1] + shift_s, played_until_s(playback))
     here = [event for event in used(live) if event["due_s"] + shift_s <= both_s]
     there = [event for event in used(playback) if event["due_s"] <= both_s]
@@ -68,7 +71,19 @@ def compare(live: Path, playback: Path, *, rest_s: float, delay_s: float) -> dic
         "alike": int((apart_deg <= WANTED_DEG).sum()),
         "apart_us": [float(1e6 * np.percentile(np.abs(apart_s), p)) for p in (50, 90, 100)] if apart_s else None,
         "apart_deg": [float(np.percentile(apart_deg, p)) for p in (50, 90, 100)] if apart_s else None,
+        "late_samples": int((samples["now"] - samples["timestamp"] > 1.0 / SFREQ)[samples["now"] > armed_s].sum()),
+        "first_difference": first_difference(here, there, shift_s),
     }
+
+
+def first_difference(here: list[Event], there: list[Event], shift_s: float) -> dict[str, Any] | None:
+    """Return the first trials that are no twins, with their times since the recording began; None without any."""
+    for trial, (event, twin) in enumerate(zip_longest(here, there)):
+        at = None if event is None else event["due_s"] + shift_s
+        other = None if twin is None else twin["due_s"]
+        if at is None or other is None or not abs(at - other) <= MATCH_S or event["condition"] != twin["condition"]:
+            return {"trial": trial, "live_s": at, "playback_s": other}
+    return None
 
 
 def played_until_s(folder: Path) -> float:
@@ -77,7 +92,7 @@ def played_until_s(folder: Path) -> float:
     return float(inputs["timestamp"][inputs["kind"] == InputKind.SAMPLE][-1])
 
 
-def used(folder: Path) -> list[dict[str, Any]]:
+def used(folder: Path) -> list[Event]:
     """Return the chances that were used, fired or withheld: first pulses."""
     return [event for event in event_lines(folder) if event["outcome"] != "refused" and event["pulse"] == 0]
 

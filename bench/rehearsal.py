@@ -56,19 +56,29 @@ def rehearse(
     every_s
         So often.
     """
-    with subprocess.Popen(
-        [*CLOSEDLOOP, "play", *play, *as_an_amplifier(), "--json"],
-        env=ENVIRONMENT,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-    ) as player:
+    with (
+        tempfile.TemporaryFile() as said,
+        subprocess.Popen(
+            [*CLOSEDLOOP, "play", *play, *as_an_amplifier(), "--json"],
+            env=ENVIRONMENT,
+            stdout=subprocess.PIPE,
+            stderr=said,
+        ) as player,
+    ):
         with subprocess.Popen([*CLOSEDLOOP, "run", *run], env=ENVIRONMENT, stdout=subprocess.DEVNULL) as session:
-            while session.poll() is None:
+            while session.poll() is None and not player.poll():
                 watch(session.pid)
                 time.sleep(every_s)
+            if session.poll() is None:
+                session.terminate()
         if player.poll() is None:
             player.terminate()
         sent, _ = player.communicate()
+        if player.returncode != 0:
+            said.seek(0)
+            raise SystemExit(
+                f"closedloop play {' '.join(play)} ended with status {player.returncode}: {said.read().decode()}"
+            )
     if session.returncode != 0:
         raise SystemExit(f"closedloop run {' '.join(run)} ended with status {session.returncode}")
     text = sent.decode()

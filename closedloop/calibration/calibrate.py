@@ -98,7 +98,9 @@ def calibrate(pipeline: Pipeline, device: Stimulator, rest: Recording) -> Calibr
         designed = design(pipeline, rest)
 
     check_individual(pipeline, device, designed.fit.peak_hz)
-    endless = _without_end(pipeline, rest.duration_s)
+    # By its samples, not by its stamps: their last bits must not decide whether ten chances are ten a minute.
+    rest_s = len(rest.samples) / rest.sfreq
+    endless = _without_end(pipeline, rest_s)
 
     def decided(limit: float) -> NDArray[np.void]:
         core, steps = assemble(endless, device, designed, n_channels=len(rest.names), sd_limit=limit)
@@ -108,7 +110,7 @@ def calibrate(pipeline: Pipeline, device: Stimulator, rest: Recording) -> Calibr
     limit, chances = math.inf, _used(events)
     rate = pipeline.gates.wanted_rate
     if rate is not None:
-        wanted = rate.per_minute * rest.duration_s / 60.0
+        wanted = rate.per_minute * rest_s / 60.0
         low, high = SD_FLOOR, math.radians(pipeline.gates.max_phase_sd_deg)
         if chances.size >= wanted:
             for _ in range(N_BISECTIONS):
@@ -120,7 +122,7 @@ def calibrate(pipeline: Pipeline, device: Stimulator, rest: Recording) -> Calibr
                     low = middle
     predicted = math.sqrt(float(np.mean(chances["sd"] ** 2))) if chances.size else math.nan
     predicted = math.hypot(predicted, device.phase_spread(designed.fit.peak_hz))
-    return Calibration(designed, limit, 60.0 * chances.size / rest.duration_s, predicted, _hindrance(events))
+    return Calibration(designed, limit, 60.0 * chances.size / rest_s, predicted, _hindrance(events))
 
 
 def _used(events: NDArray[np.void]) -> NDArray[np.void]:

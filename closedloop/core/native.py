@@ -43,7 +43,7 @@ c_nanosleep = types.ExternalFunction("nanosleep", types.int32(types.intp, types.
 _errno_location = types.ExternalFunction("__errno_location", types.intp())
 
 _SYMBOLS: dict[str, tuple[str, ...]] = {
-    "liblsl": ("lsl_local_clock", "lsl_pull_sample_d", "lsl_samples_available"),
+    "liblsl": ("lsl_local_clock", "lsl_pull_sample_d", "lsl_samples_available", "lsl_time_correction_ex"),
     "the C library": ("write", "ioctl", "nanosleep", "__errno_location"),
 }
 

@@ -33,7 +33,7 @@ from closedloop.session.onsets import Sight, Where, channel_onsets, electrode_on
 from closedloop.session.realtime import undisturbed
 from closedloop.session.status import Watch
 from closedloop.session.supervisor import Supervisor
-from closedloop.sources.lsl import OPEN_S, Stream, StreamFacts, find_stream
+from closedloop.sources.lsl import OPEN_S, Stream, StreamFacts, clock_correction, find_stream
 from closedloop.sources.stamps import fit_stamps
 from closedloop.stimulators.interface import open_stimulator
 from closedloop.stimulators.line import open_line
@@ -272,7 +272,7 @@ class _Markers:
             try:
                 self._inlet = pylsl.StreamInlet(found[0], recover=False)
                 self._inlet.open_stream(timeout=OPEN_S)
-                self._correction_s = self._inlet.time_correction(OPEN_S)
+                self._correction_s = clock_correction(self._inlet)
             except RuntimeError as error:
                 raise StreamError(f"--markers {sight.name}: cannot be opened: {error}") from None
 

@@ -5,6 +5,7 @@ another one. Time stamps stay as they were sent. liblsl could smooth them, but i
 and would smear a gap over minutes; the core's own clock sees gaps as such.
 """
 
+import ctypes
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +14,8 @@ from typing import Any, Self
 import numpy as np
 import pylsl
 from numpy.typing import NDArray
-from pylsl.util import LostError
+from pylsl.lib import lib as liblsl
+from pylsl.util import LostError, handle_error
 
 from closedloop.config.source import Lsl, StreamQuery
 from closedloop.errors import StreamError
@@ -183,6 +185,31 @@ def look_for(query: StreamQuery) -> list[pylsl.StreamInfo]:
     return list({info.uid(): info for info in found}.values())
 
 
+def clock_correction(inlet: pylsl.StreamInlet, timeout_s: float = OPEN_S) -> float:
+    """Return what turns a stream's time stamps into this machine's time, in s: 0 where there is one clock for both.
+
+    liblsl takes half of a probe's round trip for its way there. Where the two ways take unequally long, and on one
+    machine they do by some 60 µs, its estimate is off by up to that half: one that is no larger says nothing.
+
+    Raises
+    ------
+    RuntimeError
+        Where the other machine does not answer within ``timeout_s``.
+    """
+    estimate = liblsl.lsl_time_correction_ex
+    estimate.restype = ctypes.c_double
+    remote_s, round_trip_s, code = ctypes.c_double(), ctypes.c_double(), ctypes.c_int()
+    correction_s = estimate(
+        inlet.obj,
+        ctypes.byref(remote_s),
+        ctypes.byref(round_trip_s),
+        ctypes.c_double(timeout_s),
+        ctypes.byref(code),
+    )
+    handle_error(code)
+    return 0.0 if abs(correction_s) <= 0.5 * round_trip_s.value else float(correction_s)
+
+
 TASKS = Path("/proc/self/task")
 
 
@@ -252,7 +279,7 @@ class Stream:
             Where the other machine does not answer.
         """
         try:
-            return float(self._inlet.time_correction(timeout_s))
+            return clock_correction(self._inlet, timeout_s)
         except RuntimeError as error:
             raise StreamError(f"{self.facts.name}: its clock did not answer within {timeout_s:g} s: {error}") from None
 

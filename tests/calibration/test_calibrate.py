@@ -45,6 +45,15 @@ def test_a_limit_a_little_lower_would_not_reach_the_wanted_rate(make_pipeline, m
     assert chances_per_minute(found, pipeline, device, rest, sd_limit=found.sd_limit / step) < 10.0
 
 
+@pytest.mark.parametrize("stretch", [-1e-9, 1e-9])
+def test_the_last_bits_of_time_stamps_decide_nothing(make_pipeline, make_device, rest, stretch):
+    exactly = calibrate(wanting(make_pipeline, 10.0), make_device(), rest)
+    pipeline = wanting(make_pipeline, exactly.rest_per_minute)
+    longer = dataclasses.replace(rest, times_s=rest.times_s * (1.0 + stretch))
+    found, expected = (calibrate(pipeline, make_device(), r) for r in (longer, rest))
+    assert (found.sd_limit, found.rest_per_minute) == (expected.sd_limit, expected.rest_per_minute)
+
+
 def test_how_many_threads_there_are_changes_no_bit(make_pipeline, make_device, rest):
     states = []
     for threads in (1, 2):

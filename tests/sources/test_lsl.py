@@ -6,6 +6,7 @@ import time
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pylsl
@@ -15,6 +16,7 @@ from hypothesis import strategies as st
 
 from closedloop.config.source import Lsl, StreamQuery, TriggerChannel
 from closedloop.errors import StreamError
+from closedloop.sources import lsl
 from closedloop.sources.lsl import (
     MICROVOLTS,
     Stream,
@@ -564,7 +566,22 @@ def test_an_open_stream_has_a_handle_and_threads_of_its_own():
 def test_on_one_machine_a_streams_clock_is_this_machines():
     with sending() as sender, opened(sender) as stream:
         sender.push()
-        assert abs(stream.correction_s()) < 0.005
+        assert stream.correction_s() == 0.0
+
+
+@pytest.mark.parametrize(
+    ("estimate_us", "round_trip_us", "correction_us"),
+    [(-32.0, 120.0, 0.0), (60.0, 120.0, 0.0), (61.0, 120.0, 61.0), (-61.0, 120.0, -61.0), (9e9, 500.0, 9e9)],
+)
+def test_a_clock_that_cannot_be_told_from_this_machines_is_the_same(
+    monkeypatch, estimate_us, round_trip_us, correction_us
+):
+    def answer(_inlet, _remote_s, round_trip_s, _timeout_s, _code):
+        round_trip_s._obj.value = 1e-6 * round_trip_us
+        return 1e-6 * estimate_us
+
+    monkeypatch.setattr(lsl, "liblsl", SimpleNamespace(lsl_time_correction_ex=answer))
+    assert lsl.clock_correction(SimpleNamespace(obj=None)) == 1e-6 * correction_us
 
 
 def test_every_known_unit_is_in_lower_case():
