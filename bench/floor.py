@@ -10,9 +10,7 @@ runs on it can be more punctual.
 """
 
 import argparse
-import os
 import threading
-from contextlib import suppress
 
 import loopback  # noqa: F401 - before NumPy and pylsl
 import numpy as np
@@ -24,7 +22,8 @@ from numpy.typing import NDArray
 from closedloop.core.live import MARGIN_S
 from closedloop.core.native import lsl_local_clock, sleep
 from closedloop.jit import compiled
-from closedloop.session.realtime import PRIORITY, grant, undisturbed
+from closedloop.scheduling import LOOP_PRIORITY, ask_for_realtime
+from closedloop.session.realtime import grant, undisturbed
 
 EVERY_S = OFTEN_S
 """As often as triggers are due while lateness is measured."""
@@ -57,8 +56,7 @@ def floor_lateness(seconds: float, *, awake: bool) -> NDArray[np.float64]:
         if awake:
             grant(threading.get_native_id(), [], cpu=None)
         else:
-            with suppress(OSError):
-                os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(PRIORITY))
+            ask_for_realtime(priority=LOOP_PRIORITY)
         wait_for_moments(late_s, timespec)
 
     thread = threading.Thread(target=run)

@@ -33,8 +33,16 @@ OWN = (ROOT, ROOT / "bench")
 ALL = None
 GUARDS: dict[str, tuple[str, ...] | None] = {
     "closedloop/core/gate.py": ALL,
-    "closedloop/core/exposure.py": ("count_exposure", "within_caps", "short_enough", "_follows", "_row", "_column"),
-    "closedloop/core/deadline.py": ("on_deadline", "_end_trial", "_hold", "on_written"),
+    "closedloop/core/exposure.py": (
+        "count_exposure",
+        "move_exposure",
+        "within_caps",
+        "short_enough",
+        "_follows",
+        "_row",
+        "_column",
+    ),
+    "closedloop/core/deadline.py": ("on_deadline", "_follow", "_end_trial", "_hold", "on_written"),
     "closedloop/core/command.py": ALL,
     "closedloop/core/plan.py": ("commit", "refuse"),
     "closedloop/core/clock.py": ("is_fresh", "freshness"),

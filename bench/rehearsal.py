@@ -19,8 +19,6 @@ from typing import Any
 
 import loopback  # noqa: F401 - before pylsl
 
-from closedloop.sources.player import PRIORITY
-
 LOOPBACK = Path(__file__).parents[1] / "tests" / "lsl_loopback.cfg"
 
 
@@ -69,12 +67,12 @@ def rehearse(
             while session.poll() is None and not player.poll():
                 watch(session.pid)
                 time.sleep(every_s)
-            if session.poll() is None:
+            if failed := session.poll() is None:
                 session.terminate()
         if player.poll() is None:
             player.terminate()
         sent, _ = player.communicate()
-        if player.returncode != 0:
+        if failed:
             said.seek(0)
             raise SystemExit(
                 f"closedloop play {' '.join(play)} ended with status {player.returncode}: {said.read().decode()}"
@@ -88,9 +86,7 @@ def rehearse(
 
 def as_an_amplifier() -> list[str]:
     """Return what lets a stand-in wait for nobody, as an amplifier does, where that is permitted."""
-    if not hasattr(os, "sched_setscheduler"):
-        return []
-    script = f"import os; os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param({PRIORITY}))"
+    script = "import sys; from closedloop.scheduling import ask_for_realtime; sys.exit(ask_for_realtime())"
     permitted = subprocess.run([sys.executable, "-c", script], stderr=subprocess.DEVNULL).returncode == 0
     return ["--realtime"] if permitted else []
 

@@ -171,7 +171,7 @@ def _play(options: "Options", performance: "Performance", tally: "Tally", interr
     timetable = performance.timetable
     total_s = None if timetable.n_places is None else timetable.n_places / timetable.faults.rate_hz
     if options.realtime:
-        player.ask_for_realtime()  # before there is a thread that sends
+        player.require_realtime()  # before there is a thread that sends
     with ExitStack() as stack:
         with interruption.deferred():  # what is begun here is also taken away again
             triggers = stack.enter_context(pipe)

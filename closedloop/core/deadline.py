@@ -3,7 +3,7 @@
 import numpy as np
 
 from closedloop.core.clock import electrode_time, freshness, trigger_time
-from closedloop.core.gate import approve_pulse, count_pulse, disarm, see_time
+from closedloop.core.gate import approve_pulse, count_pulse, disarm, move_pulse, see_time
 from closedloop.core.plan import commit, count_unpredicted, refuse, write_event
 from closedloop.core.policy import is_paused, is_withheld, use_trial
 from closedloop.core.reasons import Reason
@@ -64,11 +64,16 @@ def on_deadline(core: Core, now: float) -> bool:
     _hold(core, plan["due_s"])
     plan["pulse"] += 1
     if plan["pulse"] < plan["pulses"]:
-        # From where this pulse really fell: one that left late must not bring the next too near.
-        plan["due_s"] = core.gate[0]["last_pulse_s"] + core.policy[0]["pulse_interval_s"]
+        _follow(core)
     else:
         _end_trial(core, plan["due_s"])
     return True
+
+
+@inlined
+def _follow(core: Core) -> None:
+    """Plan a train's next pulse from where the last one really fell: one that left late must not bring it too near."""
+    core.plan[0]["due_s"] = core.gate[0]["last_pulse_s"] + core.policy[0]["pulse_interval_s"]
 
 
 @inlined
@@ -102,4 +107,7 @@ def on_written(core: Core, code: int, written_s: float) -> None:
     if code != 0:
         disarm(core, Reason.WRITE_FAILED)
         return
+    move_pulse(core, written_s)
+    if core.plan[0]["status"] == COMMITTED and core.plan[0]["pulse"] > 0:
+        _follow(core)
     expect_trigger(core, written_s)

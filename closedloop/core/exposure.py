@@ -125,6 +125,15 @@ def count_exposure(exposure: Exposure, pulse_s: float) -> None:
 
 
 @inner
+def move_exposure(exposure: Exposure, pulse_s: float) -> None:
+    """Let the newest pulse reach the tissue later than it was counted: its train is no longer for that, but sparser."""
+    run = exposure.run[0]
+    run["from_s"] += pulse_s - run["last_s"]
+    run["last_s"] = pulse_s
+    exposure.recent_s[(run["pulses"] - 1) % exposure.recent_s.size] = pulse_s
+
+
+@inner
 def within_caps(exposure: Exposure, first_s: float, pulses: int, interval_s: float) -> bool:
     """Return whether so many pulses from ``first_s`` on leave every window with what it may hold."""
     given = exposure.run[0]["pulses"]

@@ -11,7 +11,7 @@ import math
 import numpy as np
 
 from closedloop.core.clock import freshness, trigger_time
-from closedloop.core.exposure import ROUNDING_S, count_exposure, short_enough, within_caps
+from closedloop.core.exposure import ROUNDING_S, count_exposure, move_exposure, short_enough, within_caps
 from closedloop.core.quality import verdict
 from closedloop.core.reasons import Reason
 from closedloop.core.records import lose, room
@@ -199,3 +199,13 @@ def count_pulse(core: Core, now: float) -> None:
     gate["pulses"] += 1
     gate["last_pulse_s"] = now + core.timing[0]["latency_s"]
     count_exposure(core.exposure, gate["last_pulse_s"])
+
+
+@inlined
+def move_pulse(core: Core, written_s: float) -> None:
+    """Let the last pulse count from when its trigger was written, where that was later than its moment."""
+    gate = core.gate[0]
+    pulse_s = written_s + core.timing[0]["latency_s"]
+    if gate["last_pulse_s"] < pulse_s and pulse_s < np.inf and gate["pulses"] > 0:
+        gate["last_pulse_s"] = pulse_s
+        move_exposure(core.exposure, pulse_s)

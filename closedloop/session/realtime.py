@@ -17,12 +17,9 @@ from pathlib import Path
 
 from closedloop.config.source import Lsl
 from closedloop.errors import StreamError
+from closedloop.scheduling import LOOP_PRIORITY, ask_for_realtime
 from closedloop.session.awake import Cores, keep_awake, let_sleep
 
-PRIORITY = 70
-"""Of the loop and of the threads that receive alike. With theirs above the loop's, a sample that arrives while the
-loop spins to a trigger's moment takes the core from it. Alike, it waits for the rest of the spin, at most, or takes
-another core."""
 ISOLATED = Path("/sys/devices/system/cpu/isolated")
 SLICE_S = 1e-4
 """What the threads ask the ordinary scheduler for at a time, the least there is: who asks for little is let in soon. It
@@ -126,16 +123,13 @@ def check_granted(granted: Granted, source: Lsl) -> None:
 
 def _schedule(identifiers: Sequence[int], refused: list[str]) -> str:
     scheduled = 0
-    try:
-        for identifier in identifiers:
-            _ask_for_short_slices(identifier)
-            with suppress(ProcessLookupError):  # liblsl's thread that fetched the description has ended
-                os.sched_setscheduler(identifier, os.SCHED_FIFO, os.sched_param(PRIORITY))
-                scheduled += 1
-    except (OSError, AttributeError) as error:
-        why = "not permitted" if isinstance(error, PermissionError) else str(error)
-        refused.append(f"SCHED_FIFO: {why}; allow it with rtprio {PRIORITY} in /etc/security/limits.conf")
-        return "ordinary"
+    for identifier in identifiers:
+        _ask_for_short_slices(identifier)
+        with suppress(ProcessLookupError):  # liblsl's thread that fetched the description has ended
+            if why_not := ask_for_realtime(identifier, LOOP_PRIORITY):
+                refused.append(why_not)
+                return "ordinary"
+            scheduled += 1
     if not scheduled:
         refused.append("SCHED_FIFO: no thread was found that it could be given to")
         return "ordinary"

@@ -30,7 +30,7 @@ from closedloop.session.interruption import Interruption
 from closedloop.session.latency import corrected_stamps, latency_facts, percentiles
 from closedloop.session.metronome import metronome
 from closedloop.session.onsets import Sight, Where, channel_onsets, electrode_onsets, next_after
-from closedloop.session.realtime import undisturbed
+from closedloop.session.realtime import awake, undisturbed
 from closedloop.session.status import Watch
 from closedloop.session.supervisor import Supervisor
 from closedloop.sources.lsl import OPEN_S, Stream, StreamFacts, clock_correction, find_stream
@@ -160,6 +160,7 @@ def measure_rig(
         open_line(device.line) as line,
         Stream(find_stream(source, go_on), source) as stream,
         _Markers(sight) as markers,
+        awake(source.cpu),
     ):
         facts = stream.facts
         place = _place(sight, facts)

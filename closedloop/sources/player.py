@@ -17,6 +17,7 @@ import pylsl
 from numpy.typing import NDArray
 
 from closedloop.errors import StreamError
+from closedloop.scheduling import ask_for_realtime
 from closedloop.sources.encoding import Encoding
 from closedloop.sources.faults import Kind
 from closedloop.sources.timetable import Push, Timetable, pushes
@@ -32,8 +33,6 @@ LINGER_S = 0.2
 """What was sent last is still on its way for so long; an outlet that closes takes it along."""
 PROGRESS_S = 0.5
 """How often progress is told."""
-PRIORITY = 60
-"""Below that of a session's loop and of what receives for it: no stand-in may hold up what it rehearses with."""
 
 
 @dataclass(frozen=True)
@@ -127,7 +126,7 @@ class Outlets:
     markers: pylsl.StreamOutlet | None
 
 
-def ask_for_realtime() -> None:
+def require_realtime() -> None:
     """Give the calling thread, and those that it starts from now on, real-time scheduling.
 
     Raises
@@ -135,13 +134,8 @@ def ask_for_realtime() -> None:
     StreamError
         Where that is not permitted.
     """
-    try:
-        os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(PRIORITY))
-    except (OSError, AttributeError) as error:
-        why = "not permitted" if isinstance(error, PermissionError) else str(error)
-        raise StreamError(
-            f"--realtime: SCHED_FIFO: {why}; allow it with rtprio {PRIORITY} in /etc/security/limits.conf"
-        ) from None
+    if why_not := ask_for_realtime():
+        raise StreamError(f"--realtime: {why_not}")
 
 
 def open_outlets(performance: Performance) -> Outlets:

@@ -28,13 +28,13 @@ from pylsl import local_clock
 
 from closedloop.config.device import Stimulator as Profile
 from closedloop.errors import StimulatorError
+from closedloop.scheduling import ask_for_realtime
 from closedloop.stimulators.asking import QUESTION_S, Asking
 from closedloop.stimulators.by_command import EXCHANGE_S, Triggers
 from closedloop.stimulators.channel import Channel, ChannelEndedError
 from closedloop.stimulators.heartbeat import Busy, Places, Pulse, Timetable
 from closedloop.stimulators.interface import Stimulator, open_stimulator
 from closedloop.stimulators.lines.pipe_pair import LOOK_EVERY_S, NotFiredError, Server
-from closedloop.stimulators.scheduling import ask_for_real_time
 
 LOOK_S = 0.05
 """So often the heartbeat is looked at."""
@@ -258,7 +258,7 @@ def main(socket_fd: int, heartbeat_fd: int, turns: int, due: int, busy: int, *pi
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     channel = Channel(socket.socket(fileno=socket_fd))
-    scheduler = ask_for_real_time()
+    scheduler = "ordinary scheduler" if ask_for_realtime() else "SCHED_FIFO"
     with contextlib.suppress(ChannelEndedError):
         said = channel.hear(OPEN_S)
         if said is None:

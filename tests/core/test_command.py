@@ -189,6 +189,22 @@ def test_after_a_write_that_failed_the_rest_of_a_train_stays_unfired(make_core, 
     assert told.core.gate["pulses"][0] == 2
 
 
+def test_a_trains_next_pulse_follows_when_the_trigger_was_written(make_core, script):
+    told, next_s = running_train(make_core, script)
+    told.tell(InputKind.WRITTEN, now=told.now + 0.0005)
+    assert not told.deadline(next_s).size
+    assert told.deadline(next_s + 0.0005)["kind"].tolist() == [EventKind.DELIVERED]
+
+
+def test_a_late_write_moves_no_plan_but_that_of_its_train(armed_script):
+    armed_script.fire()
+    armed_script.n_samples += 1
+    armed_script.until_committed()
+    due_s = armed_script.core.plan["due_s"][0]
+    armed_script.tell(InputKind.WRITTEN, now=armed_script.now)
+    assert armed_script.core.plan["due_s"][0] == due_s
+
+
 def test_a_write_that_went_well_changes_nothing(armed_script):
     armed_script.fire()
     armed_script.tell(InputKind.WRITTEN, code=0, now=armed_script.now)

@@ -237,6 +237,32 @@ def test_counts(make_core, run, sine, limit, reason):
     assert found == [Reason.NONE] * 4 + [reason] * (len(found) - 4)
 
 
+LATE_S = 0.0005
+
+
+def late_train(make_core, script, listed):
+    """Deliver a train of three at 16.7 Hz, each trigger written a little late; return the script and its pulses."""
+    told = script(
+        make_core(policy={"pulses": 3, "pulse_interval_s": 0.06}, exposure=listed, limits={"max_data_age_s": 1.0})
+    )
+    first_s = told.until_due()
+    for pulse in range(3):
+        told.deadline(first_s + pulse * (0.06 + LATE_S))
+        told.tell(InputKind.WRITTEN, now=told.now + LATE_S)
+    return told, first_s + 0.02 + LATE_S + (0.06 + LATE_S) * np.arange(3)
+
+
+def test_late_triggers_make_a_train_sparser_not_longer(make_core, script):
+    told, _ = late_train(make_core, script, table(3, 1, 0.18))
+    assert told.events["kind"].tolist() == [EventKind.DELIVERED] * 3
+
+
+def test_windows_hold_pulses_from_when_their_triggers_were_written(make_core, script):
+    told, pulses_s = late_train(make_core, script, exposure([(0.3, 3)]))
+    np.testing.assert_allclose(np.sort(told.core.exposure.recent_s)[1:], pulses_s, rtol=0.0, atol=1e-9)
+    assert told.core.exposure.run["last_s"][0] == pytest.approx(pulses_s[-1], abs=1e-9)
+
+
 def test_a_train_is_not_judged_by_the_intervals_of_the_one_before(make_core, script):
     """Two pulses at 16.7 Hz, which may last 0.15 s, and after a pause two at 10 Hz, which may last longer."""
     table = exposure(longest_s=np.array([[1e6] * 2, [1e6] * 2, [1e6] * 2, [0.15] * 2]), pause_s=0.3)

@@ -279,6 +279,29 @@ def test_min_interval_counts_from_when_the_last_pulse_really_left(make_core, scr
     assert refused(told.samples(12)) == [Reason.MIN_INTERVAL]
 
 
+def test_min_interval_counts_from_when_the_trigger_was_written(make_core, script, refused):
+    told = script(make_core(limits={"min_interval_s": 0.1}))
+    trigger_s = told.until_due()
+    told.deadline(trigger_s)
+    told.tell(InputKind.WRITTEN, now=trigger_s + 0.0005)
+    assert refused(told.samples(12)) == [Reason.MIN_INTERVAL]
+
+
+@pytest.mark.parametrize("late_s", [-0.0005, 0.0, math.nan, math.inf])
+def test_a_trigger_that_was_not_late_counts_from_its_moment(make_core, script, late_s):
+    told = script(make_core())
+    trigger_s = told.until_due()
+    told.deadline(trigger_s)
+    told.tell(InputKind.WRITTEN, now=trigger_s + late_s)
+    assert told.core.gate["last_pulse_s"][0] == told.core.exposure.run["last_s"][0] == trigger_s + 0.02
+
+
+def test_what_was_written_before_any_pulse_is_none(make_core, script):
+    told = script(make_core())
+    told.tell(InputKind.WRITTEN, now=0.001)
+    assert told.core.gate["last_pulse_s"][0] == told.core.exposure.run["last_s"][0] == -math.inf
+
+
 def test_a_train_faster_than_the_limit_is_refused_whole(make_core, run, sine):
     core = make_core(policy={"pulses": 3, "pulse_interval_s": 0.049}, limits={"min_interval_s": 0.05})
     assert outcome(core, run, sine) == {Reason.MIN_INTERVAL}

@@ -16,8 +16,8 @@ from pylsl.util import LostError
 
 from closedloop import cli
 from closedloop.cli.performance import load_stimulator
+from closedloop.scheduling import ask_for_realtime
 from closedloop.sources.library import open_recording
-from closedloop.sources.player import PRIORITY
 from closedloop.stimulators.simulated import pulse_waveform
 
 PROGRAM = str(Path(sys.executable).with_name("closedloop"))
@@ -210,10 +210,8 @@ def test_real_time_scheduling_that_is_not_permitted_is_said_before_a_stream_begi
 
 
 def test_with_real_time_scheduling_all_that_sends_has_it(tmp_path):
-    try:
-        os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(PRIORITY))
-    except (AttributeError, OSError):
-        pytest.skip("real-time scheduling is not permitted here")
+    if why_not := ask_for_realtime():
+        pytest.skip(why_not)
     os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
     name = unique("realtime")
     with playing(tmp_path, "--source-id", name, "--duration", 20, "--realtime") as program:

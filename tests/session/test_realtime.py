@@ -11,7 +11,8 @@ import pytest
 import closedloop.session.realtime
 from closedloop.config.source import Lsl, StreamQuery
 from closedloop.errors import StreamError
-from closedloop.session.realtime import PRIORITY, SLICE_S, Granted, check_granted, grant, mask_signals, undisturbed
+from closedloop.scheduling import LOOP_PRIORITY
+from closedloop.session.realtime import SLICE_S, Granted, check_granted, grant, mask_signals, undisturbed
 
 LOOP, RECEIVE, ENDED = 101, 202, 303
 PROC = Path("/proc/self/task")
@@ -37,9 +38,9 @@ def test_receive_threads_come_before_the_loop(system):
     granted = grant(LOOP, [RECEIVE, RECEIVE + 1], cpu=None)
     fifo = os.SCHED_FIFO
     assert priorities(system) == {
-        LOOP: (fifo, PRIORITY),
-        RECEIVE: (fifo, PRIORITY),
-        RECEIVE + 1: (fifo, PRIORITY),
+        LOOP: (fifo, LOOP_PRIORITY),
+        RECEIVE: (fifo, LOOP_PRIORITY),
+        RECEIVE + 1: (fifo, LOOP_PRIORITY),
     }
     assert granted == Granted("fifo", "fifo", True, "awake", None, ())
 
@@ -52,7 +53,7 @@ def test_what_is_not_permitted_is_said_once_and_not_claimed(system, monkeypatch)
     granted = grant(LOOP, [RECEIVE], cpu=None)
     assert (granted.loop_scheduler, granted.receive_scheduler) == ("ordinary", "ordinary")
     assert granted.refused == (
-        f"SCHED_FIFO: not permitted; allow it with rtprio {PRIORITY} in /etc/security/limits.conf",
+        f"SCHED_FIFO: not permitted; allow it with rtprio {LOOP_PRIORITY} in /etc/security/limits.conf",
     )
     assert granted.line().startswith(
         "loop: ordinary scheduling, receive threads: ordinary, memory locked, cores kept awake, "
