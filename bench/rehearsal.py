@@ -86,7 +86,7 @@ def rehearse(
 
 def as_an_amplifier() -> list[str]:
     """Return what lets a stand-in wait for nobody, as an amplifier does, where that is permitted."""
-    script = "import sys; from closedloop.scheduling import ask_for_realtime; sys.exit(ask_for_realtime())"
+    script = "import sys; from closedloop.scheduling import ask_for_realtime; sys.exit(bool(ask_for_realtime()))"
     permitted = subprocess.run([sys.executable, "-c", script], stderr=subprocess.DEVNULL).returncode == 0
     return ["--realtime"] if permitted else []
 

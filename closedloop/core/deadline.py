@@ -107,7 +107,8 @@ def on_written(core: Core, code: int, written_s: float) -> None:
     if code != 0:
         disarm(core, Reason.WRITE_FAILED)
         return
-    move_pulse(core, written_s)
-    if core.plan[0]["status"] == COMMITTED and core.plan[0]["pulse"] > 0:
+    goes_on = core.plan[0]["status"] == COMMITTED and core.plan[0]["pulse"] > 0
+    move_pulse(core, written_s, goes_on)
+    if goes_on:
         _follow(core)
     expect_trigger(core, written_s)

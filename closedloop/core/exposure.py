@@ -125,10 +125,14 @@ def count_exposure(exposure: Exposure, pulse_s: float) -> None:
 
 
 @inner
-def move_exposure(exposure: Exposure, pulse_s: float) -> None:
-    """Let the newest pulse reach the tissue later than it was counted: its train is no longer for that, but sparser."""
+def move_exposure(exposure: Exposure, pulse_s: float, goes_on: bool) -> None:
+    """Let the newest pulse reach the tissue later than it was counted.
+
+    A train that goes on is put off as a whole: it lasts no longer for that. So does one that begins with this pulse.
+    """
     run = exposure.run[0]
-    run["from_s"] += pulse_s - run["last_s"]
+    if goes_on or run["in_train"] == 1:
+        run["from_s"] += pulse_s - run["last_s"]
     run["last_s"] = pulse_s
     exposure.recent_s[(run["pulses"] - 1) % exposure.recent_s.size] = pulse_s
 

@@ -196,6 +196,13 @@ def test_a_trains_next_pulse_follows_when_the_trigger_was_written(make_core, scr
     assert told.deadline(next_s + 0.0005)["kind"].tolist() == [EventKind.DELIVERED]
 
 
+def test_a_late_write_moves_no_plan_that_has_ended(armed_script):
+    armed_script.fire()
+    due_s = armed_script.core.plan["due_s"][0]
+    armed_script.tell(InputKind.WRITTEN, now=armed_script.now + 0.0005)
+    assert armed_script.core.plan["due_s"][0] == due_s
+
+
 def test_a_late_write_moves_no_plan_but_that_of_its_train(armed_script):
     armed_script.fire()
     armed_script.n_samples += 1

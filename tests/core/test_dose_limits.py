@@ -252,7 +252,20 @@ def late_train(make_core, script, listed):
     return told, first_s + 0.02 + LATE_S + (0.06 + LATE_S) * np.arange(3)
 
 
-def test_late_triggers_make_a_train_sparser_not_longer(make_core, script):
+def test_single_pulses_that_are_late_make_no_train_shorter(make_core, script):
+    told = script(make_core(exposure=exposure(), limits={"min_interval_s": 0.01}))
+    written_s = []
+    for _ in range(5):
+        told.fire()
+        written_s.append(told.now + LATE_S)
+        told.tell(InputKind.WRITTEN, now=written_s[-1])
+        told.n_samples += 1
+    run = told.core.exposure.run[0]
+    assert run["in_train"] == 5
+    assert run["last_s"] - run["from_s"] == pytest.approx(written_s[-1] - written_s[0], abs=1e-9)
+
+
+def test_late_triggers_make_a_train_no_longer(make_core, script):
     told, _ = late_train(make_core, script, table(3, 1, 0.18))
     assert told.events["kind"].tolist() == [EventKind.DELIVERED] * 3
 
