@@ -20,6 +20,8 @@ from closedloop.core.records import EventKind
 from closedloop.core.state import Core, Steps
 from closedloop.sources.recording import Recording
 
+RATE_ROUNDING = 0.999
+"""Ten chances in a minute and a sample are still ten a minute."""
 N_BISECTIONS = 8
 """The limit is found to about 1 % of its value."""
 
@@ -98,9 +100,9 @@ def calibrate(pipeline: Pipeline, device: Stimulator, rest: Recording) -> Calibr
         designed = design(pipeline, rest)
 
     check_individual(pipeline, device, designed.fit.peak_hz)
-    # By its samples, not by its stamps: their last bits must not decide whether ten chances are ten a minute.
+    # By its samples, not by its stamps: their last bits must not decide which trials are drawn.
     rest_s = len(rest.samples) / rest.sfreq
-    endless = _without_end(pipeline, rest_s)
+    endless = _without_end(pipeline, max(rest_s, RATE_ROUNDING * rest.duration_s))
 
     def decided(limit: float) -> NDArray[np.void]:
         core, steps = assemble(endless, device, designed, n_channels=len(rest.names), sd_limit=limit)
@@ -110,7 +112,7 @@ def calibrate(pipeline: Pipeline, device: Stimulator, rest: Recording) -> Calibr
     limit, chances = math.inf, _used(events)
     rate = pipeline.gates.wanted_rate
     if rate is not None:
-        wanted = rate.per_minute * rest_s / 60.0
+        wanted = RATE_ROUNDING * rate.per_minute * rest_s / 60.0
         low, high = SD_FLOOR, math.radians(pipeline.gates.max_phase_sd_deg)
         if chances.size >= wanted:
             for _ in range(N_BISECTIONS):
