@@ -147,13 +147,13 @@ def make_shared() -> NDArray[np.int64]:
 
 
 @inner
-def _write_trigger(core: Core, shared: NDArray[np.int64], line: NDArray[np.void], moment: float) -> None:
+def _write_trigger(core: Core, shared: NDArray[np.int64], line: NDArray[np.void], trigger_s: float) -> None:
     """Fire, and record how that went: a line that is not ready refuses, and the loop goes on disarmed.
 
-    So it does where the loop was held up after the gate's word, by more than the gate lets a trigger be late.
+    So it does where the loop was held up after the gate's word, and the trigger would be later than the gate lets it.
     """
     before = lsl_local_clock()
-    if not before - moment <= core.limits[0]["max_lateness_s"]:
+    if not before - trigger_s <= core.limits[0]["max_lateness_s"]:
         _record_write(core, HELD_UP, before, before)
         return
     code = fire(line)
@@ -207,11 +207,12 @@ def _meet(core: Core, shared: NDArray[np.int64], line: NDArray[np.void], moment:
     """
     _look_at_port(core, shared, moment)
     record_input(core, InputKind.DEADLINE, 0, 0.0, moment)
+    trigger_s = trigger_time(core)  # a delay before the word and one after it are one: together they have one limit
     fires = on_deadline(core, moment)
     while lsl_local_clock() < moment:
         pass
     if fires:
-        _write_trigger(core, shared, line, moment)
+        _write_trigger(core, shared, line, trigger_s)
 
 
 @inner
