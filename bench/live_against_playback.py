@@ -4,8 +4,8 @@ A stand-in amplifier plays each recording in real time to `closedloop run` with 
 pipeline runs over the recording itself. Both calibrate on the same minute and arm at the same moment
 (`calibration.arm_after_s`), so trial by trial their pulses can be compared. They are not the same to the last
 bit: live, samples are 32-bit numbers, their stamps have some microseconds of jitter, and one that comes later than
-its successor is due decides nothing: such are counted. One chance that ends differently shifts all trials after it: the
-first one is told. Two pulses of one trial are apart in predicted phase by how far they are apart
+its successor is due decides nothing: such are counted from arming on. One chance that ends differently shifts all
+trials after it: the first one is told. Two pulses of one trial are apart in predicted phase by how far they are apart
 in time, in turns of the recording's own rhythm. It fails where fewer pulses than wanted have a twin in playback, at
 nearly the same predicted phase, or a session does not replay to its own fingerprint.
 
@@ -25,8 +25,9 @@ import numpy as np
 from cohort import RECORDINGS, machine
 from rehearsal import CLOSEDLOOP, ENVIRONMENT, event_lines, rehearse
 
-from closedloop.core.records import InputKind
+from closedloop.core.records import Command, InputKind
 from closedloop.session.folder import StoredSession
+from closedloop.session.latency import corrected_stamps
 
 PIPELINE = Path(__file__).parents[1] / "pipelines" / "alpha_trough_o1_live.yaml"
 SFREQ = 500.0
@@ -34,8 +35,9 @@ SFREQ = 500.0
 ALIGNED_S = 10.0
 """Over so much of their beginning both runs are aligned."""
 MATCH_S = 0.002
-Event = dict[str, Any]
 WANTED_SHARE, WANTED_DEG = 0.95, 0.1
+
+Event = dict[str, Any]
 
 
 def compare(live: Path, playback: Path, *, rest_s: float, delay_s: float) -> dict[str, Any]:
@@ -43,13 +45,14 @@ def compare(live: Path, playback: Path, *, rest_s: float, delay_s: float) -> dic
     session = StoredSession(live)
     inputs = session.inputs()
     samples = inputs[inputs["kind"] == InputKind.SAMPLE]
-    stamps = samples["timestamp"][: int(ALIGNED_S * SFREQ)]
+    stamps_s = corrected_stamps(inputs, float(session.arrays()["timing"]["correction_s"][0]))
+    aligned = np.arange(int(ALIGNED_S * SFREQ))
     # The first sample of both runs is the same one: that is where their clocks meet, but for the jitter of its stamp.
-    first_s = float(np.median(stamps - np.arange(stamps.size) / SFREQ))
+    first_s = float(np.median(stamps_s[aligned] - aligned / SFREQ))
     shift_s = rest_s + delay_s - first_s
     # Live, the run's length counts from when the loop has caught up with the stream, some seconds after the rest.
-    armed_s = min((event["due_s"] for event in event_lines(live) if event["reason"] != "not_armed"), default=np.inf)
-    both_s = min(samples["timestamp"][-1] + shift_s, played_until_s(playback))
+    armed_s = inputs["value"][(inputs["kind"] == InputKind.COMMAND) & (inputs["code"] == Command.ARM)].max()
+    both_s = min(stamps_s[-1] + shift_s, played_until_s(playback))
     here = [event for event in used(live) if event["due_s"] + shift_s <= both_s]
     there = [event for event in used(playback) if event["due_s"] <= both_s]
     at = np.array([event["due_s"] + shift_s for event in here])
@@ -71,7 +74,7 @@ def compare(live: Path, playback: Path, *, rest_s: float, delay_s: float) -> dic
         "alike": int((apart_deg <= WANTED_DEG).sum()),
         "apart_us": [float(1e6 * np.percentile(np.abs(apart_s), p)) for p in (50, 90, 100)] if apart_s else None,
         "apart_deg": [float(np.percentile(apart_deg, p)) for p in (50, 90, 100)] if apart_s else None,
-        "late_samples": int((samples["now"] - samples["timestamp"] > 1.0 / SFREQ)[samples["now"] > armed_s].sum()),
+        "late_samples": int((samples["now"] - stamps_s > 1.0 / SFREQ)[samples["now"] > armed_s].sum()),
         "first_difference": first_difference(here, there, shift_s),
     }
 

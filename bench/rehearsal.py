@@ -67,7 +67,8 @@ def rehearse(
             while session.poll() is None and not player.poll():
                 watch(session.pid)
                 time.sleep(every_s)
-            if failed := session.poll() is None:
+            failed = player.poll()  # before it is told to end, which is an interruption
+            if session.poll() is None:
                 session.terminate()
         if player.poll() is None:
             player.terminate()

@@ -33,3 +33,8 @@ def ask_for_realtime(thread: int = 0, priority: int = PRIORITY) -> str:
         why = "not permitted" if isinstance(error, PermissionError) else str(error)
         return f"SCHED_FIFO: {why}; allow it with rtprio {priority} in /etc/security/limits.conf"
     return ""
+
+
+def granted_scheduler() -> str:
+    """Ask for real-time scheduling of this program's own thread, and return in words what was granted."""
+    return "ordinary scheduler" if ask_for_realtime() else "SCHED_FIFO"

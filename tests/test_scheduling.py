@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from closedloop.scheduling import LOOP_PRIORITY, PRIORITY, ask_for_realtime
+from closedloop.scheduling import LOOP_PRIORITY, PRIORITY, ask_for_realtime, granted_scheduler
 
 
 @pytest.fixture
@@ -17,8 +17,13 @@ def asked(monkeypatch):
 
 def test_what_is_granted_needs_no_words(asked):
     assert ask_for_realtime() == ask_for_realtime(7, LOOP_PRIORITY) == ""
+    assert granted_scheduler() == "SCHED_FIFO"
     found = [(thread, policy, parameters.sched_priority) for thread, policy, parameters in asked]
-    assert found == [(0, os.SCHED_FIFO, PRIORITY), (7, os.SCHED_FIFO, LOOP_PRIORITY)]
+    assert found == [
+        (0, os.SCHED_FIFO, PRIORITY),
+        (7, os.SCHED_FIFO, LOOP_PRIORITY),
+        (0, os.SCHED_FIFO, PRIORITY),
+    ]
 
 
 def test_nothing_beside_the_loop_comes_before_it():
@@ -34,6 +39,7 @@ def test_what_is_not_granted_is_said_with_what_to_do(monkeypatch, error, why):
         raise error
 
     monkeypatch.setattr(os, "sched_setscheduler", refuse, raising=False)
+    assert granted_scheduler() == "ordinary scheduler"
     assert ask_for_realtime(priority=9) == f"SCHED_FIFO: {why}; allow it with rtprio 9 in /etc/security/limits.conf"
 
 

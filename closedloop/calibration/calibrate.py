@@ -71,7 +71,7 @@ class Calibration:
         if not math.isnan(self.predicted_sd):
             found += f", their phase predicted to ±{math.degrees(self.predicted_sd):.0f}°"
         rate = pipeline.gates.wanted_rate
-        short = rate is not None and self.rest_per_minute < rate.per_minute
+        short = rate is not None and self.rest_per_minute < RATE_ROUNDING * rate.per_minute
         if rate is not None and short:
             found += f"; fewer than wanted (gates.wanted_rate: {rate.per_minute:g}), so that each of them counts"
         if (short or self.rest_per_minute == 0.0) and self.hindrance != Reason.NONE:
@@ -100,7 +100,8 @@ def calibrate(pipeline: Pipeline, device: Stimulator, rest: Recording) -> Calibr
         designed = design(pipeline, rest)
 
     check_individual(pipeline, device, designed.fit.peak_hz)
-    # By its samples, not by its stamps: their last bits must not decide which trials are drawn.
+    # By its samples, not by its stamps: their last bits must not decide which trials are drawn. Of a stream that is
+    # slower than it says, the stamps tell how many trials fit.
     rest_s = len(rest.samples) / rest.sfreq
     endless = _without_end(pipeline, max(rest_s, RATE_ROUNDING * rest.duration_s))
 

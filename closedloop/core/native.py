@@ -42,6 +42,7 @@ c_nanosleep = types.ExternalFunction("nanosleep", types.int32(types.intp, types.
 """Two 64-bit integers, s and ns -> 0 where the time has passed."""
 _errno_location = types.ExternalFunction("__errno_location", types.intp())
 
+# The last of liblsl's is called by Python, before the loop begins.
 _SYMBOLS: dict[str, tuple[str, ...]] = {
     "liblsl": ("lsl_local_clock", "lsl_pull_sample_d", "lsl_samples_available", "lsl_time_correction_ex"),
     "the C library": ("write", "ioctl", "nanosleep", "__errno_location"),

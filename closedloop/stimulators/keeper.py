@@ -28,7 +28,7 @@ from pylsl import local_clock
 
 from closedloop.config.device import Stimulator as Profile
 from closedloop.errors import StimulatorError
-from closedloop.scheduling import ask_for_realtime
+from closedloop.scheduling import granted_scheduler
 from closedloop.stimulators.asking import QUESTION_S, Asking
 from closedloop.stimulators.by_command import EXCHANGE_S, Triggers
 from closedloop.stimulators.channel import Channel, ChannelEndedError
@@ -258,7 +258,7 @@ def main(socket_fd: int, heartbeat_fd: int, turns: int, due: int, busy: int, *pi
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     channel = Channel(socket.socket(fileno=socket_fd))
-    scheduler = "ordinary scheduler" if ask_for_realtime() else "SCHED_FIFO"
+    scheduler = granted_scheduler()
     with contextlib.suppress(ChannelEndedError):
         said = channel.hear(OPEN_S)
         if said is None:

@@ -12,7 +12,15 @@ import closedloop.session.realtime
 from closedloop.config.source import Lsl, StreamQuery
 from closedloop.errors import StreamError
 from closedloop.scheduling import LOOP_PRIORITY
-from closedloop.session.realtime import SLICE_S, Granted, check_granted, grant, mask_signals, undisturbed
+from closedloop.session.realtime import (
+    SLICE_S,
+    Granted,
+    check_granted,
+    grant,
+    mask_signals,
+    require_realtime,
+    undisturbed,
+)
 
 LOOP, RECEIVE, ENDED = 101, 202, 303
 PROC = Path("/proc/self/task")
@@ -58,6 +66,22 @@ def test_what_is_not_permitted_is_said_once_and_not_claimed(system, monkeypatch)
     assert granted.line().startswith(
         "loop: ordinary scheduling, receive threads: ordinary, memory locked, cores kept awake, "
     )
+
+
+def test_where_real_time_scheduling_is_required_and_refused_nothing_begins(monkeypatch):
+    def refuse(*_):
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr(os, "sched_setscheduler", refuse)
+    with pytest.raises(
+        StreamError, match=r"^source\.realtime = required: SCHED_FIFO: not permitted; .*nothing was armed$"
+    ):
+        require_realtime()
+
+
+def test_where_it_is_required_and_granted_it_is_given_back(system):
+    require_realtime()
+    assert [what[2] for what in system] == [os.SCHED_FIFO, os.SCHED_OTHER]
 
 
 def test_a_system_without_schedulers_is_said(system, monkeypatch):

@@ -15,7 +15,7 @@ import pylsl
 from pydantic import TypeAdapter
 
 from closedloop.config.line import LabJackTLine, LabJackU3Line, Line, LslMarkerLine, NiDaqmxLine
-from closedloop.scheduling import ask_for_realtime
+from closedloop.scheduling import granted_scheduler
 from closedloop.stimulators.lines.pipe_pair import Firing, ReplyKind, Server, one_line
 
 
@@ -49,7 +49,7 @@ def main(arguments: Sequence[str]) -> int:
     server = Server(int(triggers), int(replies), pylsl.local_clock)
     try:
         with open_firing(TypeAdapter(Line).validate_json(settings)) as firing:
-            server.tell(ReplyKind.READY, "ordinary scheduler" if ask_for_realtime() else "SCHED_FIFO")
+            server.tell(ReplyKind.READY, granted_scheduler())
             server.serve(firing)
     except Exception as error:  # noqa: BLE001 - a vendor's library raises what it likes
         server.tell(ReplyKind.FAILED, one_line(error))
