@@ -349,13 +349,14 @@ class _Loop:
         while True:
             self._take(supervisor, recorder, outlets)
             now_s = pylsl.local_clock()
+            # Before anything is asked of it: where this turn comes late, what it knew of the stream is old.
+            supervisor.look_after(self._watch.newest, say=self._say)
             if self._began_s is None and (supervisor.broke or self._has_caught_up(now_s - began_s)):
                 self._began_s = now_s
                 self._watch.has_caught_up()
                 if not supervisor.broke:
                     self._arm(arming)
             self._obey(supervisor, arming)
-            supervisor.look_after(self._watch.newest, say=self._say)
             for wrong in self._line.hear(now_s):
                 arming.end(wrong)
             arming.look(self._watch.newest)
