@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 from closedloop.core.atomics import load_acquire, store_release
 from closedloop.core.native import lsl_local_clock, require_symbols
 from closedloop.jit import compiled
+from closedloop.outlet import Outlet
 
 RHYTHM_HZ = 10.0
 LARGEST_UV = 20.0
@@ -151,7 +152,7 @@ def main() -> None:
     parser.add_argument("--rate", type=float, default=1000.0)
     parser.add_argument("--fifo", action="store_true", help="real-time scheduling from the start")
     options = parser.parse_args()
-    outlet = pylsl.StreamOutlet(announce(options.source_id, options.channels, options.rate), chunk_size=1)
+    outlet = Outlet(announce(options.source_id, options.channels, options.rate), chunk_size=1)
     shared = np.zeros(N_SHARED, np.int64)
     handle: Any = getattr(outlet.obj, "value", outlet.obj)
     arguments = (handle, one_period(options.channels, options.rate), 1.0 / options.rate, np.zeros(2, np.int64), shared)

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from closedloop.config.pipeline import Pipeline
 from closedloop.core.reasons import Reason
 from closedloop.core.records import EventKind
+from closedloop.outlet import Outlet
 
 NAME = "closedloop"
 
@@ -34,8 +35,8 @@ class Outlets:
     def __init__(self, pipeline: Pipeline, sfreq: float) -> None:
         self._conditions = [condition.name for condition in pipeline.target.conditions]
         self._markers = [condition.marker for condition in pipeline.target.conditions]
-        self._decisions = pylsl.StreamOutlet(_decisions_info(pipeline.name))
-        self._signals = [pylsl.StreamOutlet(_signal_info(pipeline.name, name, sfreq)) for name in pipeline.signals]
+        self._decisions = Outlet(_decisions_info(pipeline.name))
+        self._signals = [Outlet(_signal_info(pipeline.name, name, sfreq)) for name in pipeline.signals]
 
     def __enter__(self) -> Self:
         return self

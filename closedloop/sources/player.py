@@ -17,6 +17,7 @@ import pylsl
 from numpy.typing import NDArray
 
 from closedloop.errors import StreamError
+from closedloop.outlet import Outlet
 from closedloop.scheduling import ask_for_realtime
 from closedloop.sources.encoding import Encoding
 from closedloop.sources.faults import Kind
@@ -122,8 +123,8 @@ class Outlets:
         Of its triggers; None: they are not sent.
     """
 
-    samples: pylsl.StreamOutlet
-    markers: pylsl.StreamOutlet | None
+    samples: Outlet
+    markers: Outlet | None
 
 
 def require_realtime() -> None:
@@ -141,8 +142,8 @@ def require_realtime() -> None:
 def open_outlets(performance: Performance) -> Outlets:
     """Announce the streams; an interruption must wait, since pylsl reports outlets that are half made."""
     stream = performance.stream
-    markers = pylsl.StreamOutlet(_describe_markers(stream)) if performance.markers else None
-    return Outlets(pylsl.StreamOutlet(_describe(stream)), markers)
+    markers = Outlet(_describe_markers(stream)) if performance.markers else None
+    return Outlets(Outlet(_describe(stream)), markers)
 
 
 def play(
@@ -226,7 +227,7 @@ def _count(tally: Tally, push: Push, deviation_ms: float) -> None:
     tally.largest_deviation_ms = max(tally.largest_deviation_ms, deviation_ms, key=abs)
 
 
-def _pass_on(triggers: Triggers, heard: int, markers: pylsl.StreamOutlet | None, tally: Tally) -> int:
+def _pass_on(triggers: Triggers, heard: int, markers: Outlet | None, tally: Tally) -> int:
     """Send a marker for each edge that is new; return how many edges there are."""
     if markers is not None:
         for edge_s in triggers.edges_s[heard:]:

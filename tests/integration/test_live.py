@@ -31,6 +31,7 @@ from closedloop.config.line import BytesLine, CommandLine
 from closedloop.config.load import load_device, resolved_yaml
 from closedloop.dose.record import counters_path
 from closedloop.files import DISCLAIMER
+from closedloop.outlet import Outlet
 from closedloop.standins.table import SETTINGS, STANDINS
 from closedloop.standins.terminal import Terminal as StandInTerminal
 from closedloop.standins.trigger_input import TriggerInput
@@ -191,7 +192,7 @@ def announce(source_id, *, labels=CHANNELS, unit="microvolts", kind="EEG", rate=
         channel = channels.append_child("channel")
         for key, value in (("label", label), ("unit", unit), ("type", kind)):
             channel.append_child_value(key, value)
-    return pylsl.StreamOutlet(info)
+    return Outlet(info)
 
 
 @contextmanager

@@ -25,6 +25,7 @@ from closedloop.core.reasons import Reason
 from closedloop.core.records import EVENT, INPUT, EventKind, InputKind
 from closedloop.core.replay import fingerprint, lost_records, replay
 from closedloop.core.storage import from_arrays, to_arrays
+from closedloop.outlet import Outlet
 from closedloop.session.status import Watch
 from closedloop.session.supervisor import Supervisor
 from closedloop.sources.lsl import Stream
@@ -88,7 +89,7 @@ class Amplifier:
             channel = channels.append_child("channel")
             for key, value in (("label", label), ("unit", unit), ("type", kind)):
                 channel.append_child_value(key, value)
-        self._outlet = pylsl.StreamOutlet(info)
+        self._outlet = Outlet(info)
 
     def push(self, samples, stamps_s):
         """Send samples of shape (n_samples, n_channels) with a stamp for each."""

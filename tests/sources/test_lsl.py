@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from closedloop.config.source import Lsl, StreamQuery, TriggerChannel
 from closedloop.errors import StreamError
+from closedloop.outlet import Outlet
 from closedloop.sources import lsl
 from closedloop.sources.lsl import (
     MICROVOLTS,
@@ -367,7 +368,7 @@ class Sender:
     """An outlet that pushes whenever somebody asks for progress."""
 
     def __init__(self, info, form="float32"):
-        self.outlet = pylsl.StreamOutlet(info)
+        self.outlet = Outlet(info)
         self.form, self.sent = form, 0
 
     def push(self, n=25):

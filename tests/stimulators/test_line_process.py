@@ -82,7 +82,7 @@ def test_a_marker_goes_out_with_the_time_that_is_told():
     name = f"closedloop-test-{os.getpid()}"
     with open_line(LslMarkerLine(kind="lsl_marker", stream=name, marker="pulse")) as line:
         (info,) = pylsl.resolve_byprop("name", name, timeout=PATIENCE_S)
-        inlet = pylsl.StreamInlet(info)
+        inlet = pylsl.StreamInlet(info, recover=False)
         inlet.open_stream(timeout=PATIENCE_S)
         before_s = pylsl.local_clock()
         (reply,) = fire_until_fired(line, 1)

@@ -7,6 +7,7 @@ from typing import Self
 import pylsl
 
 from closedloop.config.line import LslMarkerLine
+from closedloop.outlet import Outlet
 
 
 class LslMarker:
@@ -22,11 +23,11 @@ class LslMarker:
 
     def __init__(self, line: LslMarkerLine) -> None:
         self._line = line
-        self._outlet: pylsl.StreamOutlet | None = None
+        self._outlet: Outlet | None = None
 
     def __enter__(self) -> Self:
         name = self._line.stream
-        self._outlet = pylsl.StreamOutlet(pylsl.StreamInfo(name, "Markers", 1, pylsl.IRREGULAR_RATE, "string", name))
+        self._outlet = Outlet(pylsl.StreamInfo(name, "Markers", 1, pylsl.IRREGULAR_RATE, "string", name))
         return self
 
     def __exit__(
