@@ -17,12 +17,13 @@ from numpy.typing import NDArray
 
 from closedloop.core.atomics import load_acquire, store_release
 from closedloop.core.blank import blank_core, with_fields
+from closedloop.core.clock import trigger_time
 from closedloop.core.command import on_clock, on_command, on_device, on_stream
 from closedloop.core.deadline import next_deadline, on_deadline, on_written
 from closedloop.core.exposure import CAP, make_exposure
 from closedloop.core.gate import disarm
 from closedloop.core.reasons import Reason
-from closedloop.core.records import EVENT, INPUT, READ, WRITTEN, InputKind
+from closedloop.core.records import EVENT, HELD_UP, INPUT, READ, WRITTEN, InputKind
 from closedloop.core.replay import guarded_sample
 from closedloop.core.state import (
     CONDITION,
@@ -50,9 +51,9 @@ FATAL_UV = 777.0
 NEEDED = 20
 """Clean samples that a quality window holds."""
 
-LATE, WRITES, READER, WITNESS_LATE = 100, 101, 102, 103
+LATE, WRITES, READER, WITNESS_LATE, HELD_UP_FOR = 100, 101, 102, 103, 104
 """What changes around the core, beside inputs: how late deadlines are met, how triggers are written, whether anybody
-reads the decisions, and how late a trigger shows in its channel."""
+reads the decisions, how late a trigger shows in its channel, and how long the loop is held up before it writes one."""
 
 ROW = np.dtype(
     [
@@ -314,10 +315,10 @@ def make_log(capacity: int) -> Log:
     )
 
 
-_LATE_S, _LINE, _ACKNOWLEDGED, _BLOCKED, _SHOWN_LATE_S, _HIDDEN, _DUE_ROW, _DUE_CODE, _WRITTEN_S = range(9)
+_LATE_S, _LINE, _ACKNOWLEDGED, _BLOCKED, _SHOWN_LATE_S, _HIDDEN, _DUE_ROW, _DUE_CODE, _WRITTEN_S, _HELD_UP_S = range(10)
 """Places of what goes on around the core: seconds late, errno, rows until a write is acknowledged, whether nobody
-reads, how much later a trigger shows, whether none does, the row at which a write is acknowledged and with what, and
-when the last trigger was written."""
+reads, how much later a trigger shows, whether none does, the row at which a write is acknowledged and with what,
+when the last trigger was written, and how long after the gate's word triggers are."""
 
 
 @inner
@@ -394,11 +395,14 @@ def _meet(
     met = 0
     while due <= until_s and met < 20:
         met += 1
-        now = max(due + around[_LATE_S], core.timing[0]["now_s"])
+        now = max(due + around[_LATE_S], core.timing[0]["now_s"], around[_WRITTEN_S])
+        trigger_s = trigger_time(core)
         spare[0]["kind"], spare[0]["code"], spare[0]["value"] = InputKind.DEADLINE, 0, 0.0
         spare[0]["timestamp"] = np.nan
         if _tell(core, steps, log, around, spare[0], now):
-            around[_WRITTEN_S], around[_DUE_CODE] = now, around[_LINE]
+            around[_WRITTEN_S], around[_DUE_CODE] = now + around[_HELD_UP_S], around[_LINE]
+            if not around[_WRITTEN_S] - trigger_s <= core.limits[0]["max_lateness_s"]:
+                around[_DUE_CODE] = HELD_UP
             if around[_ACKNOWLEDGED] >= 0.0:
                 around[_DUE_ROW] = row + around[_ACKNOWLEDGED]
                 if around[_ACKNOWLEDGED] == 0.0:
@@ -432,18 +436,20 @@ def _drive(
             around[_BLOCKED] = row["code"]
         elif kind == WITNESS_LATE:
             around[_SHOWN_LATE_S], around[_HIDDEN] = row["value"], row["code"]
+        elif kind == HELD_UP_FOR:
+            around[_HELD_UP_S] = row["value"]
         else:
             now = row["now"]
             if row["exact"] == 0:
                 _meet(core, steps, log, around, spare, now, place)
-                now = max(now, core.timing[0]["now_s"])
+                now = max(now, core.timing[0]["now_s"], around[_WRITTEN_S])
             _tell(core, steps, log, around, row, now)
 
 
 def drive(core: Core, rows: NDArray[np.void]) -> Log:
     """Give a run, records of type ``ROW``, to a core; return what was told and what came of it."""
     log = make_log(6 * rows.size + 64)
-    around = np.zeros(9)
+    around = np.zeros(10)
     around[_DUE_ROW], around[_WRITTEN_S] = np.inf, -np.inf
     _drive(core, ESTIMATORS, rows, log, around, np.zeros(1, ROW))
     told, events, samples = log.counts

@@ -61,6 +61,7 @@ class Oracle:
     seen: list[Seen] = field(default_factory=list)
     told_at: dict[int, tuple[int, float]] = field(default_factory=dict)
     reached_s: list[float] = field(default_factory=list)
+    put_off_s: list[float] = field(default_factory=list)
     next_s: float = -math.inf
     used: int = -1
     running: tuple[int, int, float] | None = None
@@ -121,8 +122,8 @@ class Oracle:
         elif kind == InputKind.WRITTEN:
             if code != 0:
                 self.armed = False
-            elif self.setting.witness_s is not None and math.isnan(self.unseen_s):
-                self.unseen_s = now
+            else:
+                self._learn_when_written(now)
         elif kind == InputKind.CLOCK:
             if math.isfinite(value):
                 self.correction_s = value
@@ -135,6 +136,15 @@ class Oracle:
             self.stream_broken, self.armed = code != 0, False
         else:
             self.armed = False
+
+    def _learn_when_written(self, written_s: float) -> None:
+        """Let the last pulse reach the tissue when its trigger was written, if that is later than was believed."""
+        later_s = written_s + self.setting.latency_s - self.reached_s[-1] if self.reached_s else 0.0
+        if later_s > 0.0:
+            self.reached_s[-1] += later_s
+            self.put_off_s[-1] += later_s
+        if self.setting.witness_s is not None and math.isnan(self.unseen_s):
+            self.unseen_s = written_s
 
     def _obey(self, place: int, code: int, value: float, timely: bool) -> None:
         if code in (Command.STOP, Command.DISARM):
@@ -177,6 +187,7 @@ class Oracle:
         for what, holds in self._rules(event, now):
             self._expect(holds, what, place)
         self.reached_s.append(now + self.setting.latency_s)
+        self.put_off_s.append(0.0)
         for what, holds in self._dose_rules():
             self._expect(holds, what, place)
 
@@ -285,7 +296,8 @@ class Oracle:
         cell = rows[0], columns[0]
         most = math.inf if setting.most_pulses is None else setting.most_pulses[cell[0]][cell[1]]
         longest_s = setting.longest_s[cell[0]][cell[1]]
-        return len(train) <= most and train[-1] - train[0] + shortest_s <= longest_s + 1e-6
+        put_off_s = sum(self.put_off_s[-len(train) :])  # a train that is put off lasts no longer for that
+        return len(train) <= most and train[-1] - train[0] + shortest_s - put_off_s <= longest_s + 1e-6
 
     def _keep_place(self, event: dict[str, float]) -> None:
         """Follow the trial that an event used, if it used one."""

@@ -14,6 +14,7 @@ import numpy as np
 from gate_driver import (
     AMPLITUDE_UV,
     FATAL_UV,
+    HELD_UP_FOR,
     LATE,
     READER,
     RHYTHM_HZ,
@@ -278,6 +279,12 @@ def _late_loop(rng: Random, stretch: Stretch, place: int) -> None:
     stretch.put(place + rng.choice((10, 40)), LATE)
 
 
+def _held_up(rng: Random, stretch: Stretch, place: int) -> None:
+    stretch.put(place, HELD_UP_FOR, 0, rng.choice((0.0002, 0.0005, 0.0009, 0.0025, 0.05)))
+    stretch.put(place + rng.choice((40, 100)), HELD_UP_FOR)
+    _rearm(rng, stretch, place + 20)
+
+
 def _stray_deadline(rng: Random, stretch: Stretch, place: int) -> None:
     stretch.before[place].append((InputKind.DEADLINE, 0, 0.0, rng.choice((0.0, 0.0, -0.2, *NO_NUMBERS)), 1))
     _rearm(rng, stretch, place)
@@ -397,6 +404,8 @@ EPISODES: tuple[Episode, ...] = (
     _wrong_now,
     _late_loop,
     _late_loop,
+    _held_up,
+    _held_up,
     _stray_deadline,
     _stop,
     _stop,

@@ -108,7 +108,8 @@ def on_written(core: Core, code: int, written_s: float) -> None:
         disarm(core, Reason.WRITE_FAILED)
         return
     goes_on = core.plan[0]["status"] == COMMITTED and core.plan[0]["pulse"] > 0
-    move_pulse(core, written_s, goes_on)
-    if goes_on:
-        _follow(core)
+    if move_pulse(core, written_s, goes_on):
+        _hold(core, core.gate[0]["last_pulse_s"])
+        if goes_on:
+            _follow(core)
     expect_trigger(core, written_s)

@@ -202,13 +202,15 @@ def count_pulse(core: Core, now: float) -> None:
 
 
 @inlined
-def move_pulse(core: Core, written_s: float, goes_on: bool) -> None:
+def move_pulse(core: Core, written_s: float, goes_on: bool) -> bool:
     """Let the last pulse count from when its trigger was written, where that was later than its moment.
 
-    ``goes_on`` where more pulses of its train are planned, which follow it.
+    ``goes_on`` where more pulses of its train are planned, which follow it. Returns whether it was later.
     """
     gate = core.gate[0]
     pulse_s = written_s + core.timing[0]["latency_s"]
-    if gate["last_pulse_s"] < pulse_s and pulse_s < np.inf and gate["pulses"] > 0:
-        gate["last_pulse_s"] = pulse_s
-        move_exposure(core.exposure, pulse_s, goes_on)
+    if not (gate["last_pulse_s"] < pulse_s and pulse_s < np.inf and gate["pulses"] > 0):
+        return False
+    gate["last_pulse_s"] = pulse_s
+    move_exposure(core.exposure, pulse_s, goes_on)
+    return True

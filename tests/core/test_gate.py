@@ -188,6 +188,17 @@ def test_held(make_core, run, sine, refused):
     assert np.diff(fired["due_s"]).max() < 0.3 + SETTLE_S + 0.2
 
 
+@pytest.mark.parametrize(("late_s", "longer_s"), [(0.0005, 0.0005), (-0.0005, 0.0), (math.nan, 0.0)])
+def test_a_hold_lasts_from_the_pulse_to_its_length_after_the_write(make_core, script, late_s, longer_s):
+    told = script(make_core(quality={"hold_s": 0.3}))
+    trigger_s = told.until_due()
+    told.deadline(trigger_s)
+    told.tell(InputKind.WRITTEN, now=trigger_s + late_s)
+    quality = told.core.quality[0]
+    assert quality["hold_from_s"] == trigger_s + 0.02 - 0.005
+    assert quality["hold_until_s"] == pytest.approx(trigger_s + longer_s + 0.02 + 0.3, abs=1e-12)
+
+
 def test_artifact(make_core, run, sine):
     core = make_core(ceilings_uv=(39.0, math.inf))
     assert Reason.ARTIFACT in outcome(core, run, sine)
