@@ -315,10 +315,11 @@ def make_log(capacity: int) -> Log:
     )
 
 
-_LATE_S, _LINE, _ACKNOWLEDGED, _BLOCKED, _SHOWN_LATE_S, _HIDDEN, _DUE_ROW, _DUE_CODE, _WRITTEN_S, _HELD_UP_S = range(10)
+_LATE_S, _LINE, _ACKNOWLEDGED, _BLOCKED, _SHOWN_LATE_S, _HIDDEN, _DUE_ROW, _DUE_CODE = range(8)
+_WRITTEN_S, _HELD_UP_S, _FREE_S = range(8, 11)
 """Places of what goes on around the core: seconds late, errno, rows until a write is acknowledged, whether nobody
-reads, how much later a trigger shows, whether none does, the row at which a write is acknowledged and with what,
-when the last trigger was written, and how long after the gate's word triggers are."""
+reads, how much later a trigger shows, whether none does, the row at which a write is acknowledged and with what;
+when the last trigger was written, for how long the loop is held up after the gate's word, and until when it was."""
 
 
 @inner
@@ -379,11 +380,36 @@ def _read(core: Core, log: Log, around: NDArray[np.float64], place: int) -> None
 
 
 @inner
-def _acknowledge(core: Core, steps: Steps, log: Log, around: NDArray[np.float64], spare: NDArray[np.void]) -> None:
+def _acknowledge(
+    core: Core, steps: Steps, log: Log, around: NDArray[np.float64], spare: NDArray[np.void], code: int, at_s: float
+) -> None:
     around[_DUE_ROW] = np.inf
-    spare[0]["kind"], spare[0]["code"], spare[0]["value"] = InputKind.WRITTEN, int(around[_DUE_CODE]), 0.0
+    spare[0]["kind"], spare[0]["code"], spare[0]["value"] = InputKind.WRITTEN, code, 0.0
     spare[0]["timestamp"] = np.nan
-    _tell(core, steps, log, around, spare[0], around[_WRITTEN_S])
+    _tell(core, steps, log, around, spare[0], at_s)
+
+
+@inner
+def _write(
+    core: Core,
+    steps: Steps,
+    log: Log,
+    around: NDArray[np.float64],
+    spare: NDArray[np.void],
+    row: int,
+    now: float,
+    trigger_s: float,
+) -> None:
+    """Write a trigger when the loop is no longer held up; too late, it never leaves, as in the live loop."""
+    around[_FREE_S] = now + around[_HELD_UP_S]
+    if not around[_FREE_S] - trigger_s <= core.limits[0]["max_lateness_s"]:
+        _acknowledge(core, steps, log, around, spare, HELD_UP, around[_FREE_S])
+        return
+    around[_WRITTEN_S], around[_DUE_CODE] = around[_FREE_S], around[_LINE]
+    if around[_ACKNOWLEDGED] == 0.0:
+        _acknowledge(core, steps, log, around, spare, int(around[_DUE_CODE]), around[_WRITTEN_S])
+    elif around[_ACKNOWLEDGED] > 0.0:
+        around[_DUE_ROW] = row + around[_ACKNOWLEDGED]
 
 
 @inner
@@ -395,18 +421,12 @@ def _meet(
     met = 0
     while due <= until_s and met < 20:
         met += 1
-        now = max(due + around[_LATE_S], core.timing[0]["now_s"], around[_WRITTEN_S])
+        now = max(due + around[_LATE_S], core.timing[0]["now_s"], around[_FREE_S])
         trigger_s = trigger_time(core)
         spare[0]["kind"], spare[0]["code"], spare[0]["value"] = InputKind.DEADLINE, 0, 0.0
         spare[0]["timestamp"] = np.nan
         if _tell(core, steps, log, around, spare[0], now):
-            around[_WRITTEN_S], around[_DUE_CODE] = now + around[_HELD_UP_S], around[_LINE]
-            if not around[_WRITTEN_S] - trigger_s <= core.limits[0]["max_lateness_s"]:
-                around[_DUE_CODE] = HELD_UP
-            if around[_ACKNOWLEDGED] >= 0.0:
-                around[_DUE_ROW] = row + around[_ACKNOWLEDGED]
-                if around[_ACKNOWLEDGED] == 0.0:
-                    _acknowledge(core, steps, log, around, spare)
+            _write(core, steps, log, around, spare, row, now, trigger_s)
         due = next_deadline(core)
 
 
@@ -427,7 +447,7 @@ def _drive(
         row = rows[place]
         kind = row["kind"]
         if around[_DUE_ROW] <= place:
-            _acknowledge(core, steps, log, around, spare)
+            _acknowledge(core, steps, log, around, spare, int(around[_DUE_CODE]), around[_WRITTEN_S])
         if kind == LATE:
             around[_LATE_S] = row["value"]
         elif kind == WRITES:
@@ -442,15 +462,15 @@ def _drive(
             now = row["now"]
             if row["exact"] == 0:
                 _meet(core, steps, log, around, spare, now, place)
-                now = max(now, core.timing[0]["now_s"], around[_WRITTEN_S])
+                now = max(now, core.timing[0]["now_s"], around[_FREE_S])
             _tell(core, steps, log, around, row, now)
 
 
 def drive(core: Core, rows: NDArray[np.void]) -> Log:
     """Give a run, records of type ``ROW``, to a core; return what was told and what came of it."""
     log = make_log(6 * rows.size + 64)
-    around = np.zeros(10)
-    around[_DUE_ROW], around[_WRITTEN_S] = np.inf, -np.inf
+    around = np.zeros(11)
+    around[_DUE_ROW], around[_WRITTEN_S], around[_FREE_S] = np.inf, -np.inf, -np.inf
     _drive(core, ESTIMATORS, rows, log, around, np.zeros(1, ROW))
     told, events, samples = log.counts
     parts = {name: getattr(log, name)[:told] for name in ("told", "fired", "index", "time_s", "failures")}

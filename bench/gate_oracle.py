@@ -29,11 +29,24 @@ MAX_LEASE = 2.0**53
 
 @dataclass
 class Seen:
-    """A sample that the core took: stamp at the electrode, value, and how many nominal ones are missing before it."""
+    """A sample that the core took.
+
+    Attributes
+    ----------
+    electrode_s
+        Its stamp, at the electrode.
+    uv
+        Its value.
+    missing
+        How many nominal ones are missing before it.
+    held
+        Whether it lies in the hold of a pulse, by the clock that the core fits and what had been told by then.
+    """
 
     electrode_s: float
     uv: float
     missing: int
+    held: bool
 
 
 @dataclass
@@ -61,7 +74,10 @@ class Oracle:
     seen: list[Seen] = field(default_factory=list)
     told_at: dict[int, tuple[int, float]] = field(default_factory=dict)
     reached_s: list[float] = field(default_factory=list)
+    gaps_s: list[float] = field(default_factory=list)
+    """Before each pulse, as it was when the gate let it pass; one that left late came no sooner."""
     put_off_s: list[float] = field(default_factory=list)
+    """By how much each pulse put off those of its plan that follow it."""
     next_s: float = -math.inf
     used: int = -1
     running: tuple[int, int, float] | None = None
@@ -142,7 +158,7 @@ class Oracle:
         later_s = written_s + self.setting.latency_s - self.reached_s[-1] if self.reached_s else 0.0
         if later_s > 0.0:
             self.reached_s[-1] += later_s
-            self.put_off_s[-1] += later_s
+            self.put_off_s[-1] += later_s if self.running is not None else 0.0
         if self.setting.witness_s is not None and math.isnan(self.unseen_s):
             self.unseen_s = written_s
 
@@ -168,7 +184,11 @@ class Oracle:
         missing = index - self.index - 1 if self.index >= 0 else 0
         self.index = index
         uv, high = self.values[row]
-        self.seen.append(Seen(self.newest_s - self.setting.delay_s, uv, missing))
+        fitted_s = time_s - self.setting.delay_s
+        held = any(
+            pulse_s + TINY_S <= fitted_s < pulse_s + self.setting.hold_s - TINY_S for pulse_s in self.reached_s[-20:]
+        )
+        self.seen.append(Seen(self.newest_s - self.setting.delay_s, uv, missing, held))
         self.told_at[index] = (place, self.newest_s)
         if self.setting.witness_s is None:
             return
@@ -186,7 +206,9 @@ class Oracle:
         """Hold one delivered pulse against everything."""
         for what, holds in self._rules(event, now):
             self._expect(holds, what, place)
-        self.reached_s.append(now + self.setting.latency_s)
+        reached_s = now + self.setting.latency_s
+        self.gaps_s.append(reached_s - self.reached_s[-1] if self.reached_s else math.inf)
+        self.reached_s.append(reached_s)
         self.put_off_s.append(0.0)
         for what, holds in self._dose_rules():
             self._expect(holds, what, place)
@@ -243,12 +265,7 @@ class Oracle:
         yield "fired on an artifact", extent_uv <= min(setting.artifact_uv, setting.quiet_uv)
         longer = [sample.uv for sample in self.seen[-NEEDED - 4 :]]
         yield "fired on a flat channel", len(longer) < NEEDED + 4 or max(longer) - min(longer) > setting.flat_uv
-        held = any(
-            pulse_s + self.stamp_s <= sample.electrode_s < pulse_s + setting.hold_s - self.stamp_s
-            for pulse_s in self.reached_s[-20:]
-            for sample in window
-        )
-        yield "fired in a hold", not held
+        yield "fired in a hold", not any(sample.held for sample in window)
 
     def _off_rate(self) -> bool:
         """Return whether for two windows of the watch every single interval was too long, or every one too short."""
@@ -288,7 +305,7 @@ class Oracle:
             train.insert(0, pulse_s)
         if len(train) == 1:
             return True
-        shortest_s = min(np.diff(train))
+        shortest_s = min(self.gaps_s[1 - len(train) :])
         rows = [n for n, hz in enumerate(setting.frequencies_hz) if hz * (shortest_s + TINY_S) >= 1.0]
         columns = [n for n, percent in enumerate(setting.percents) if percent >= setting.percent_of_threshold >= 0.0]
         if not rows or not columns:
@@ -296,7 +313,7 @@ class Oracle:
         cell = rows[0], columns[0]
         most = math.inf if setting.most_pulses is None else setting.most_pulses[cell[0]][cell[1]]
         longest_s = setting.longest_s[cell[0]][cell[1]]
-        put_off_s = sum(self.put_off_s[-len(train) :])  # a train that is put off lasts no longer for that
+        put_off_s = sum(self.put_off_s[1 - len(train) :])  # what is put off as a whole lasts no longer for that
         return len(train) <= most and train[-1] - train[0] + shortest_s - put_off_s <= longest_s + 1e-6
 
     def _keep_place(self, event: dict[str, float]) -> None:

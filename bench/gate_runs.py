@@ -4,10 +4,11 @@
 
 Every run draws a core (limits, table of trains or envelope, dose record, protocol) and a stretch of EEG with everything
 in it that can go wrong: arming, disarming, stops and pauses, gaps, numbers that are none, clocks that jump or run
-backwards, corrections, late loops, estimators that fail, stimulators that are hot, silent or not ready, triggers that
-are not written or acknowledged late or never, a record that nobody reads. The compiled core runs it, and an oracle in
-plain Python judges each pulse by what the core was told. Each run is then replayed from its inputs, to the same
-decisions. It fails where one rule was broken once, and prints the seed of the run.
+backwards, corrections, late loops and such as are held up after the gate's word, estimators that fail, stimulators that
+are hot, silent or not ready, triggers that are not written or acknowledged late or never, a record that nobody reads.
+The compiled core runs it, and an oracle in plain Python judges each pulse by what the core was told. Each run is then
+replayed from its inputs, to the same decisions. It fails where one rule was broken once, and prints the seed of the
+run.
 
 ``--break`` shows that it can fail: the core is not told of a limit, or of what would disarm it, and the oracle is.
 """

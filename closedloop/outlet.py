@@ -6,20 +6,23 @@ from typing import Any
 import pylsl
 
 SETTLE_S = 0.05
-"""So long an outlet waits before it ends: what was pushed last has left by then, and its senders are at rest."""
+"""So long an outlet that somebody hears waits before it ends."""
 
 
-class Outlet(pylsl.StreamOutlet):  # type: ignore[misc]  # pylsl has no types
-    """An outlet of ``pylsl`` whose end waits for what is still being sent.
+class Outlet(pylsl.StreamOutlet):  # type: ignore[misc]  # noqa: TID251 - pylsl has no types; here it is mended
+    """An outlet of ``pylsl`` that lets what was pushed last leave before it ends.
 
-    liblsl walks through an ending outlet's connections while their threads may take themselves off that list
-    (``tcp_server::close_inflight_sessions`` of 1.18). One that is just sending ends at once and can be gone before
-    the walk is past it; then the process dies of a segmentation fault. One that waits for a sample stays.
+    It ends with its last reference, as those of ``pylsl`` do. liblsl then walks through its connections while their
+    threads may take themselves off that list (``tcp_server::close_inflight_sessions`` of 1.18), and the program dies
+    of a segmentation fault. A connection that is just sending ends at once, and can so be gone before the walk is past
+    it; one that waits for a sample stays. What is left: somebody who is just connecting, or who takes nothing any more.
     """
 
     obj: Any
 
     def __del__(self) -> None:
-        if getattr(self, "obj", None) and self.have_consumers():
-            time.sleep(SETTLE_S)
-        super().__del__()
+        try:
+            if getattr(self, "obj", None) and self.have_consumers():
+                time.sleep(SETTLE_S)
+        finally:
+            super().__del__()

@@ -40,9 +40,28 @@ def test_what_is_pushed_last_has_time_to_leave_before_an_outlet_ends(outlet, mon
 
 
 def test_an_outlet_that_nobody_hears_ends_without_a_wait(outlet, monkeypatch):
-    monkeypatch.setattr("closedloop.outlet.time.sleep", pytest.fail)
+    waits_s = []
+    monkeypatch.setattr("closedloop.outlet.time.sleep", waits_s.append)
     outlet.clear()
+    assert not waits_s
+
+
+def test_one_whose_wait_is_broken_off_ends_all_the_same(outlet, monkeypatch):
+    def break_off(_):
+        raise KeyboardInterrupt
+
+    inlet = connect(outlet)
+    ended = []
+    monkeypatch.setattr("closedloop.outlet.time.sleep", break_off)
+    monkeypatch.setattr(pylsl.outlet.lib, "lsl_destroy_outlet", ended.append)
+    handle = outlet[0].obj
+    with pytest.raises(KeyboardInterrupt):
+        outlet[0].__del__()
+    monkeypatch.undo()
+    outlet.clear()
+    inlet.close_stream()
+    assert ended == [handle]
 
 
 def test_one_that_could_not_be_made_has_nothing_to_wait_for():
-    Outlet.__del__(Outlet.__new__(Outlet))
+    Outlet.__new__(Outlet).__del__()

@@ -88,6 +88,9 @@ def _end_trial(core: Core, last_due_s: float) -> None:
 def _hold(core: Core, pulse_s: float) -> None:
     """Keep the pulse and what it leaves behind out of the filters; half a sample earlier, to be sure.
 
+    It lasts from the pulse's moment, ``pulse_s``, to its length after when the pulse counts as given, which is later
+    where the trigger was late.
+
     A hold that the samples have not reached the end of yet goes on: the pulse that it was for still shows
     in them. A length that is no number holds for ever.
     """
@@ -98,12 +101,16 @@ def _hold(core: Core, pulse_s: float) -> None:
     if not electrode_time(core) < quality["hold_until_s"]:
         quality["hold_from_s"] = from_s
     hold_s = quality["hold_s"]
-    quality["hold_until_s"] = pulse_s + hold_s if 0.0 <= hold_s and hold_s < np.inf else np.inf
+    until_s = core.gate[0]["last_pulse_s"] + hold_s
+    quality["hold_until_s"] = until_s if 0.0 <= hold_s and hold_s < np.inf else np.inf
 
 
 @inner
 def on_written(core: Core, code: int, written_s: float) -> None:
-    """Take the result of writing the trigger, and when it was written: anything but 0 disarms."""
+    """Take the result of writing the trigger, and when it was written: anything but 0 disarms.
+
+    From a write that was late the pulse counts, its hold ends later, and a train goes on later.
+    """
     if code != 0:
         disarm(core, Reason.WRITE_FAILED)
         return

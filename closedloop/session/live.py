@@ -267,8 +267,8 @@ class _Loop:
         pipeline, folder = self._outcome.pipeline, self._folder
         conditions = [condition.name for condition in pipeline.target.conditions]
         with (
-            Outlets(pipeline, self._stream.facts.sfreq) as outlets,
             self._interruption.deferred(),
+            Outlets(pipeline, self._stream.facts.sfreq) as outlets,
             undisturbed(),
             Recorder(folder, conditions) as recorder,
         ):

@@ -199,6 +199,15 @@ def test_a_hold_lasts_from_the_pulse_to_its_length_after_the_write(make_core, sc
     assert quality["hold_until_s"] == pytest.approx(trigger_s + longer_s + 0.02 + 0.3, abs=1e-12)
 
 
+def test_a_hold_ends_later_where_the_gate_looked_late(make_core, script):
+    told = script(make_core(quality={"hold_s": 0.3}))
+    trigger_s = told.until_due()
+    told.deadline(trigger_s + 0.0005)
+    quality = told.core.quality[0]
+    assert quality["hold_from_s"] == trigger_s + 0.02 - 0.005
+    assert quality["hold_until_s"] == pytest.approx(trigger_s + 0.0005 + 0.02 + 0.3, abs=1e-12)
+
+
 def test_artifact(make_core, run, sine):
     core = make_core(ceilings_uv=(39.0, math.inf))
     assert Reason.ARTIFACT in outcome(core, run, sine)

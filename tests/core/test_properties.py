@@ -50,7 +50,7 @@ def test_random_runs_break_no_rule_and_reach_nearly_every_reason(runs):
 def test_what_is_kept_from_the_core_shows(runs, kept):
     """The judgement of the runs can fail: here the core does not know a limit, or was not told of a stop."""
     counted = runs.Counted()
-    for number in range(60):
+    for number in range(200):
         runs.run_once(Random(f"9:{number}"), counted, "", runs.BREAKS[kept])
         if counted.violations:
             return

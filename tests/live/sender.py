@@ -9,6 +9,8 @@ import time
 
 import pylsl
 
+from closedloop.outlet import Outlet
+
 
 def send(source_id: str, sfreq: float, labels: list[str]) -> None:
     info = pylsl.StreamInfo(source_id, "EEG", len(labels), sfreq, pylsl.cf_float32, source_id)
@@ -17,7 +19,7 @@ def send(source_id: str, sfreq: float, labels: list[str]) -> None:
         channel = channels.append_child("channel")
         for key, value in (("label", label), ("unit", "microvolts"), ("type", "EEG")):
             channel.append_child_value(key, value)
-    outlet = pylsl.StreamOutlet(info)
+    outlet = Outlet(info)
     start_s, sent = pylsl.local_clock(), 0
     while True:
         at_s = sent / sfreq

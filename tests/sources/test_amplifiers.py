@@ -5,6 +5,7 @@ import pytest
 
 from closedloop.config.load import load_device
 from closedloop.config.source import Lsl
+from closedloop.outlet import Outlet
 from closedloop.sources.lsl import look_for, stream_facts
 
 ANNOUNCED = {
@@ -23,7 +24,7 @@ def test_its_stream_is_found_and_its_channels_are_in_microvolts(amplifier):
     channel = info.desc().append_child("channels").append_child("channel")
     for key, value in (("label", "F3"), ("type", "EEG"), ("unit", unit)):
         channel.append_child_value(key, value)
-    outlet = pylsl.StreamOutlet(info)
+    outlet = Outlet(info)
     query = load_device(amplifier).stream
     assert source_id in [found.source_id() for found in look_for(query)]
     facts = stream_facts(outlet.get_info(), Lsl(type="lsl", stream=query))
